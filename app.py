@@ -1,0 +1,78 @@
+"""Entry points: each route, socket route, queue and schedule, and the handler it calls."""
+
+from typing import Any
+
+from chalice import Chalice, Response
+from chalice.app import Rate, SQSEvent, WebsocketEvent
+
+from chalicelib.handlers import queue, rest, schedule, websocket
+
+app = Chalice(app_name="order-engine", configure_logs=False)
+app.experimental_feature_flags.update(["WEBSOCKETS"])
+
+ANY_TYPE = ["*/*"]
+
+
+def respond(reply: rest.Reply) -> Response:
+    """A handler's reply in the framework's form."""
+    return Response(body=reply.body, status_code=reply.status, headers=reply.headers)
+
+
+@app.route("/", methods=["GET"])
+def page() -> Response:
+    return respond(rest.page())
+
+
+@app.route("/api/orders/execute", methods=["POST"], content_types=ANY_TYPE)
+def execute() -> Response:
+    return respond(rest.execute(app.current_request))
+
+
+@app.route("/api/orders/{order_id}", methods=["GET"])
+def order(order_id: str) -> Response:
+    return respond(rest.order(order_id))
+
+
+@app.route("/api/orders", methods=["GET"])
+def orders() -> Response:
+    return respond(rest.orders(app.current_request))
+
+
+@app.route("/api/health", methods=["GET"])
+def health() -> Response:
+    return respond(rest.health())
+
+
+@app.on_ws_connect()
+def websocket_connect(event: WebsocketEvent) -> dict[str, Any]:
+    return websocket.handle(event.to_dict())
+
+
+@app.on_ws_message()
+def websocket_message(event: WebsocketEvent) -> dict[str, Any]:
+    return websocket.handle(event.to_dict())
+
+
+@app.on_ws_disconnect()
+def websocket_disconnect(event: WebsocketEvent) -> dict[str, Any]:
+    return websocket.handle(event.to_dict())
+
+
+@app.on_sqs_message(queue="orders", name="worker")
+def worker(event: SQSEvent) -> dict[str, Any]:
+    return queue.orders(event.to_dict(), event.context)
+
+
+@app.on_sqs_message(queue="deliveries", name="deliver")
+def deliver(event: SQSEvent) -> dict[str, Any]:
+    return queue.deliveries(event.to_dict(), event.context)
+
+
+@app.on_sqs_message(queue="dead-letters", name="dead_letter")
+def dead_letter(event: SQSEvent) -> dict[str, Any]:
+    return queue.dead_letters(event.to_dict(), event.context)
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES), name="sweep")
+def sweep(event: Any) -> None:
+    schedule.sweep(event.context)

@@ -1,0 +1,40 @@
+"""Every environment variable that the engine reads, typed and documented; read once, on first use."""
+
+import os
+from collections.abc import Mapping
+
+import msgspec
+
+from chalicelib.domain.errors import ConfigurationError
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """One deployment's settings. The comment on a field names its variable where the two differ."""
+
+    # postgresql:// URL of the database.
+    database_url: str
+    # True behind a transaction pooler (PgBouncer, RDS Proxy): no prepared statements.
+    database_pooler: bool = False
+    # Queue names or URLs; a name is looked up on first use.
+    orders_queue: str = "order-engine-orders"
+    deliveries_queue: str = "order-engine-deliveries"
+    dead_letters_queue: str = "order-engine-dead-letters"
+    # Base URL of the WebSocket management API, stage included; empty where no sockets are served.
+    push_endpoint: str = ""
+    # Multiplies every simulated delay; 0 = no delays.
+    venue_time_scale: float = 1.0
+    # Any text: makes each simulated draw a hash of (seed, order id, attempt, venue). Empty = fresh randomness.
+    venue_seed: str = ""
+    # Above this many queued messages the sweeper re-sends at most 100 orders a run.
+    sweep_backlog_limit: int = 1000
+    # DEBUG logs every transition.
+    log_level: str = "INFO"
+
+
+def read(environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings in `environ`; raises ConfigurationError naming the variable that is missing or malformed."""
+    given = {field: environ[field.upper()] for field in Settings.__struct_fields__ if environ.get(field.upper())}
+    try:
+        return msgspec.convert(given, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"environment: {error}") from error
