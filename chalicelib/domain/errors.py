@@ -1,0 +1,125 @@
+"""Every error the engine raises on purpose, and when it happens."""
+
+from enum import StrEnum
+
+
+class EngineError(Exception):
+    """Base of all errors that the engine raises on purpose."""
+
+
+class ConfigurationError(EngineError):
+    """An environment variable is missing or malformed."""
+
+
+# What a client did wrong. Raised in intake, streaming and handlers; told to the client with its code.
+
+
+class ClientError(EngineError):
+    """A request that cannot be served as it was sent: `code` is the machine word, the message names the field."""
+
+    status = 400
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class NotFound(ClientError):
+    """A well-formed id that no order has."""
+
+    status = 404
+
+
+class TooLarge(ClientError):
+    """A body or frame above its size limit."""
+
+    status = 413
+
+
+class UnsupportedMediaType(ClientError):
+    """A body that is declared to be something other than JSON."""
+
+    status = 415
+
+
+class Fault(StrEnum):
+    """What can be wrong with an order or a frame that a client sends: the machine words of its `ClientError`."""
+
+    # The text, before any field is looked at.
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    TOO_LARGE = "too_large"
+    # Invalid UTF-8, U+FFFD, NUL or a lone surrogate.
+    INVALID_TEXT = "invalid_text"
+    INVALID_JSON = "invalid_json"
+    DUPLICATE_KEY = "duplicate_key"
+    TOO_DEEP = "too_deep"
+    NOT_AN_OBJECT = "not_an_object"
+    UNKNOWN_FIELD = "unknown_field"
+
+    # The fields of an order.
+    MISSING_FIELDS = "missing_fields"
+    INVALID_TOKEN_IN = "invalid_token_in"  # noqa: S105  (a swapped token, no secret)
+    INVALID_TOKEN_OUT = "invalid_token_out"  # noqa: S105
+    SAME_TOKEN = "same_token"  # noqa: S105
+    INVALID_AMOUNT = "invalid_amount"
+    AMOUNT_TOO_PRECISE = "amount_too_precise"
+    AMOUNT_TOO_LARGE = "amount_too_large"
+    INVALID_SLIPPAGE = "invalid_slippage"
+
+    # The fields of a socket frame.
+    MISSING_ORDER_ID = "missing_order_id"
+    INVALID_ORDER_ID = "invalid_order_id"
+    INVALID_AFTER_SEQ = "invalid_after_seq"
+
+
+# What the engine could not do now. Nothing is lost; the caller may try again.
+
+
+class Unavailable(EngineError):
+    """The database or a queue cannot be reached, or did not answer in time; the statement had no effect."""
+
+
+class OutcomeUnknown(Unavailable):
+    """A write was sent and its reply was lost: whether it happened must be asked."""
+
+
+class StatementRefused(EngineError):
+    """The database answered a statement with an error: a constraint, a type, a permission."""
+
+
+class Contended(StatementRefused):
+    """The database gave up a statement for the sake of another (deadlock, serialisation, lock timeout)."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+class ClaimLost(EngineError):
+    """A holder's write was fenced off: another claim has the order now."""
+
+
+# What a market answered.
+
+
+class AttemptFailed(EngineError):
+    """An attempt ended without an execution, for a reason worth another attempt."""
+
+
+class QuoteUnavailable(AttemptFailed):
+    """No venue gave a usable quote in time."""
+
+
+# What became of a push to a socket.
+
+
+class PushError(EngineError):
+    """A frame could not be delivered now; the subscription's cursor stays where it is."""
+
+
+class ConnectionGone(PushError):
+    """The management API answered 410: the socket is closed, or has not finished opening."""
+
+
+class QueueError(Unavailable):
+    """A queue refused or did not take a message."""
