@@ -1,0 +1,122 @@
+"""From the body of a POST to the terms of an order, or to a `ClientError` that names the field at fault.
+
+The codes are those of `chalicelib.domain.errors.Fault`. Numbers stay text until their length and exponent are
+known to be small, and never pass through a float.
+"""
+
+import re
+from decimal import Decimal
+
+from chalicelib.domain import token
+from chalicelib.domain.errors import ClientError, Fault, UnsupportedMediaType
+from chalicelib.domain.order import Terms
+from chalicelib.domain.strict_json import Number, parse, quoted, refuse_unknown
+from chalicelib.domain.token import Token
+
+BODY_LIMIT = 16 * 1024
+# Amounts are u64 on chain.
+MAX_BASE_UNITS = 2**64 - 1
+DEFAULT_SLIPPAGE = Decimal("0.01")
+# Every double between 0.000001 and 1 prints with fewer, and 1 - s stays exact in a default decimal context.
+MAX_SLIPPAGE_DECIMALS = 24
+MAX_NUMBER_LENGTH = 64
+MAX_EXPONENT = 64
+
+_REQUIRED = ("tokenIn", "tokenOut", "amount")
+_FIELDS = (*_REQUIRED, "slippageTolerance")
+_JSON_TYPE = re.compile(r"(?:application|text)/json|application/[a-z0-9!#$&^_.+-]+\+json")
+# JSON's own grammar without the sign; [0-9] because \d takes the digits of every script.
+_DECIMAL = re.compile(r"(?P<whole>0|[1-9][0-9]*)(?:\.(?P<fraction>[0-9]+))?(?:[eE](?P<power>[+-]?[0-9]+))?")
+
+
+def terms(body: bytes, content_type: str | None) -> Terms:
+    """The terms that the body of a POST asks for."""
+    _check_content_type(content_type)
+    fields = parse(body, BODY_LIMIT)
+    if any(fields.get(name) in (None, "") for name in _REQUIRED):
+        raise ClientError(Fault.MISSING_FIELDS, "tokenIn, tokenOut, amount required")
+    refuse_unknown(fields, _FIELDS)
+    token_in = _token(fields, "tokenIn", Fault.INVALID_TOKEN_IN)
+    token_out = _token(fields, "tokenOut", Fault.INVALID_TOKEN_OUT)
+    if token_in == token_out:
+        raise ClientError(Fault.SAME_TOKEN, f"tokenIn and tokenOut are the same token, {token_in.name}")
+    return Terms(
+        token_in=token_in,
+        token_out=token_out,
+        amount=_base_units(fields["amount"], token_in),
+        slippage_tolerance=_slippage(fields.get("slippageTolerance")),
+    )
+
+
+def _check_content_type(content_type: str | None) -> None:
+    """Refuse a body declared as something else; one without a declaration is taken for JSON."""
+    essence = (content_type or "").partition(";")[0].strip().lower()
+    if essence and not _JSON_TYPE.fullmatch(essence):
+        raise UnsupportedMediaType(
+            Fault.UNSUPPORTED_MEDIA_TYPE, f"Content-Type must be application/json, not {quoted(essence)}"
+        )
+
+
+def _token(fields: dict[str, object], name: str, code: Fault) -> Token:
+    value = fields[name]
+    found = token.find(value) if isinstance(value, str) else None
+    if found is None:
+        raise ClientError(
+            code, f"{name} must be a symbol such as SOL, or a base58 mint of 32 bytes (32 to 44 characters)"
+        )
+    return found
+
+
+def _base_units(value: object, token_in: Token) -> int:
+    mantissa, exponent = _decimal(value) or (0, 0)
+    if mantissa == 0:
+        raise ClientError(
+            Fault.INVALID_AMOUNT,
+            "amount must be greater than 0: a JSON number, or a plain decimal string such as "
+            f'"1.5", of at most {MAX_NUMBER_LENGTH} characters',
+        )
+    shift = exponent + token_in.decimals
+    # The mantissa ends in no zero, so any shift to the right would lose a digit.
+    if shift < 0:
+        raise ClientError(
+            Fault.AMOUNT_TOO_PRECISE, f"amount must have at most {token_in.decimals} decimals, as {token_in.name} has"
+        )
+    units: int = mantissa * 10**shift
+    if units > MAX_BASE_UNITS:
+        most = Decimal((0, tuple(map(int, str(MAX_BASE_UNITS))), -token_in.decimals))
+        raise ClientError(Fault.AMOUNT_TOO_LARGE, f"amount must be at most {most:f} {token_in.name}")
+    return units
+
+
+def _slippage(value: object) -> Decimal:
+    if value is None:
+        return DEFAULT_SLIPPAGE
+    parts = _decimal(value)
+    if parts is not None and parts[1] >= -MAX_SLIPPAGE_DECIMALS:
+        slippage = Decimal(f"{parts[0]}E{parts[1]}")
+        if slippage < 1:
+            return slippage
+    raise ClientError(
+        Fault.INVALID_SLIPPAGE,
+        "slippageTolerance must be at least 0 and less than 1 (0.02 = 2 %): a JSON number, or a plain decimal string, "
+        f"of at most {MAX_SLIPPAGE_DECIMALS} decimals",
+    )
+
+
+def _decimal(value: object) -> tuple[int, int] | None:
+    """(mantissa, exponent) of a number or plain decimal string, one pair for all its spellings; None for the rest."""
+    text = value.text if isinstance(value, Number) else value
+    if not isinstance(text, str) or len(text) > MAX_NUMBER_LENGTH:
+        return None
+    found = _DECIMAL.fullmatch(text)
+    if found is None or (isinstance(value, str) and found["power"]):
+        return None
+    # At most 64 digits by now.
+    power = int(found["power"] or 0)
+    if abs(power) > MAX_EXPONENT:
+        return None
+    digits = found["whole"] + (found["fraction"] or "")
+    significant = digits.rstrip("0")
+    if not significant:
+        return 0, 0
+    return int(significant), power - len(found["fraction"] or "") + len(digits) - len(significant)

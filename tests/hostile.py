@@ -1,0 +1,499 @@
+"""What no client should send, with the code each is refused with: replayed against the parsers and the running stack.
+
+Bodies are bytes as sent on the wire. An edge in front may replace bytes that are not UTF-8; the code is the same.
+Frames are text that a WebSocket client can send, so none holds a lone surrogate other than as an escape.
+"""
+
+import json
+from typing import NamedTuple
+
+from chalicelib.domain.errors import Fault
+
+SOL_MINT = "So11111111111111111111111111111111111111112"
+USDC_MINT = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
+ORDER_ID = "0190f3c4-8a1e-7b2c-9d3e-4f5061728394"
+JSON_TYPE = "application/json"
+
+_STATUS = {Fault.TOO_LARGE: 413, Fault.UNSUPPORTED_MEDIA_TYPE: 415}
+
+
+class Body(NamedTuple):
+    """A POST that must be refused."""
+
+    name: str
+    body: bytes
+    content_type: str | None
+    code: str
+
+    @property
+    def status(self) -> int:
+        """The HTTP status it is refused with."""
+        return _STATUS.get(Fault(self.code), 400)
+
+
+class Frame(NamedTuple):
+    """A socket frame that must be answered with one error frame."""
+
+    name: str
+    text: str
+    code: str
+
+
+def order(**fields: str) -> bytes:
+    """An order's body with some fields replaced by JSON text; an empty text leaves a field out."""
+    texts = {"tokenIn": '"SOL"', "tokenOut": '"USDC"', "amount": "3.0", "slippageTolerance": "0.02"} | fields
+    return ("{" + ", ".join(f'"{name}": {text}' for name, text in texts.items() if text) + "}").encode()
+
+
+def nested(opening: str, closing: str, depth: int) -> str:
+    """Arrays or objects within each other."""
+    return opening * depth + "1" + closing * depth
+
+
+def _as_is(code: Fault, bodies: dict[str, bytes]) -> list[Body]:
+    return [Body(name, body, JSON_TYPE, code) for name, body in bodies.items()]
+
+
+def _with_field(code: Fault, field: str, texts: dict[str, str]) -> list[Body]:
+    return [Body(f"{field}: {name}", order(**{field: text}), JSON_TYPE, code) for name, text in texts.items()]
+
+
+_WRONG_TYPES = {"true": "true", "false": "false", "an array": "[]", "an object": "{}", "nested": '{"a": ["SOL"]}'}
+
+_NOT_JSON = _as_is(
+    Fault.INVALID_JSON,
+    {
+        "empty": b"",
+        "spaces only": b" \r\n\t ",
+        "a word": b"None",
+        "undefined": b"undefined",
+        "unclosed object": b'{"tokenIn": "SOL"',
+        "unclosed string": b'{"tokenIn": "SOL',
+        "trailing comma": b'{"tokenIn": "SOL",}',
+        "trailing text": order() + b" x",
+        "two objects": order() + order(),
+        "single quotes": b"{'tokenIn': 'SOL', 'tokenOut': 'USDC', 'amount': 3}",
+        "unquoted keys": b'{tokenIn: "SOL", tokenOut: "USDC", amount: 3}',
+        "comment": b"/* order */ " + order(),
+        "byte order mark": b"\xef\xbb\xbf" + order(),
+        "line break in a string": b'{"tokenIn": "S\nOL", "tokenOut": "USDC", "amount": 3}',
+        "unknown escape": order(tokenIn='"\\x41"'),
+        "cut escape": order(tokenIn='"\\u12"'),
+        "form": b"tokenIn=SOL&tokenOut=USDC&amount=3",
+        "xml": b"<order><tokenIn>SOL</tokenIn></order>",
+        "no-break space": b"\xc2\xa0" + order(),
+    },
+)
+
+_NOT_A_NUMBER = [
+    Body(f"{field}: {name}", order(**{field: text}), JSON_TYPE, Fault.INVALID_JSON)
+    for field in ("amount", "slippageTolerance")
+    for name, text in {
+        "NaN": "NaN",
+        "Infinity": "Infinity",
+        "-Infinity": "-Infinity",
+        "hex number": "0x10",
+        "leading plus": "+3",
+        "leading zero": "03",
+        "no whole part": ".5",
+        "no fraction": "5.",
+        "cut exponent": "1e",
+        "fullwidth digit": "３",
+        "Arabic digit": "٣",
+        "grouped digits": "1_000",
+        "two numbers": "1 000",
+    }.items()
+]
+
+_NOT_AN_OBJECT = _as_is(
+    Fault.NOT_AN_OBJECT,
+    {
+        "array": b"[" + order() + b"]",
+        "empty array": b"[]",
+        "string": b'"SOL"',
+        "order in a string": json.dumps(order().decode()).encode(),
+        "number": b"3",
+        "huge number": b"9" * 10_000,
+        "null": b"null",
+        "boolean": b"true",
+    },
+)
+
+_NOT_TEXT = _as_is(
+    Fault.INVALID_TEXT,
+    {
+        "NUL alone": b"\0",
+        "NUL after the object": order() + b"\0",
+        "NUL in a string": order(tokenIn='"SO\0L"'),
+        "NUL escaped": order(tokenIn='"SOL\\u0000"'),
+        "NUL escaped in a key": order(**{"to\\u0000": "1"}),
+        "0xff": b"\xff" + order(),
+        "overlong encoding": order().replace(b"SOL", b"\xc0\xaf"),
+        "cut sequence": order().replace(b"SOL", b"\xe2\x82"),
+        "encoded surrogate": order().replace(b"SOL", b"\xed\xa0\x80"),
+        "latin-1": order().replace(b"SOL", "SÖL".encode("latin-1")),
+        "UTF-16": order().decode().encode("utf-16"),
+        "UTF-16 without a mark": order().decode().encode("utf-16-le"),
+        "gzip": b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03",
+        "replacement character": order(tokenIn='"S\ufffdL"'),
+        "lone high surrogate": order(tokenIn='"\\ud800"'),
+        "lone low surrogate": order(tokenOut='"\\udfff"'),
+        "surrogates in the wrong order": order(tokenOut='"\\udc00\\ud800"'),
+        "lone surrogate in a key": order(**{"\\ud800": "1"}),
+        "lone surrogate, nested": order(extra='[{"a": ["\\udead"]}]'),
+    },
+)
+
+_NOT_ONE_MEANING = [
+    *_as_is(
+        Fault.DUPLICATE_KEY,
+        {
+            "amount twice": order()[:-1] + b', "amount": 4}',
+            "amount twice, the same": order()[:-1] + b', "amount": 3.0}',
+            "key twice by an escape": order()[:-1] + b', "tokenI\\u006e": "USDT"}',
+            "key twice, nested": order(extra='{"a": 1, "a": 2}'),
+            "empty key twice": b'{"": 1, "": 2}',
+        },
+    ),
+    *_as_is(
+        Fault.TOO_DEEP,
+        {
+            "deep array": nested("[", "]", 5000).encode(),
+            "deep array, unclosed": b"[" * 16_000,
+            "deep objects": nested('{"a":', "}", 2000).encode(),
+            "deep array in a field": order(amount=nested("[", "]", 5000)),
+            "deep object in a field": order(tokenIn=nested('{"a":', "}", 100)),
+            "deep mixture": order(extra=nested('[{"a":', "}]", 20)),
+        },
+    ),
+    *_as_is(
+        Fault.TOO_LARGE,
+        {
+            "17 KiB of spaces": order() + b" " * 17 * 1024,
+            "a token of 20,000 characters": order(tokenIn='"' + "S" * 20_000 + '"'),
+            "a number of 20,000 digits": order(amount="1" * 20_000),
+            "100,000 brackets": b"[" * 100_000,
+        },
+    ),
+]
+
+_WRONG_MEDIA = [
+    Body(f"declared as {content_type}", order(), content_type, Fault.UNSUPPORTED_MEDIA_TYPE)
+    for content_type in (
+        "text/plain",
+        "text/plain; charset=utf-8",
+        "text/html",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/octet-stream",
+        "application/xml",
+        "application/jsonp",
+        "application/json-seq",
+        "json",
+        "*/*",
+    )
+]
+
+_FIELDS = [
+    *_as_is(
+        Fault.MISSING_FIELDS,
+        {
+            "no field": b"{}",
+            "other fields only": b'{"foo": 1}',
+            "wrong case": b'{"tokenin": "SOL", "tokenout": "USDC", "Amount": 3}',
+            "no tokenIn": order(tokenIn=""),
+            "no tokenOut": order(tokenOut=""),
+            "no amount": order(amount=""),
+            "tokenIn null": order(tokenIn="null"),
+            "tokenOut null": order(tokenOut="null"),
+            "amount null": order(amount="null"),
+            "tokenIn empty": order(tokenIn='""'),
+            "tokenOut empty": order(tokenOut='""'),
+            "amount empty": order(amount='""'),
+        },
+    ),
+    *_as_is(
+        Fault.UNKNOWN_FIELD,
+        {
+            "a field more": order(price="1"),
+            "the prototype": order(__proto__="{}"),
+            "a field of another spelling": order(slippage="0.01"),
+            "an empty field name": order(**{"": "1"}),
+            "a thousand fields": order(**{f"f{number}": "1" for number in range(1000)}),
+            "a very long field name": order(**{"x" * 10_000: "1"}),
+            "a field name in another script": order(**{"сумма": "1"}),
+        },
+    ),
+]
+
+_BAD_TOKENS = _WRONG_TYPES | {
+    "a number": "5",
+    "zero": "0",
+    "a space": '" "',
+    "surrounding spaces": '" SOL "',
+    "a line break": '"SOL\\n"',
+    "dots only": '"..."',
+    "too long a symbol": '"ABCDEFGHIJKLMNOPQRSTU"',
+    "a path": '"../../etc"',
+    "SQL": '"SOL\'; DROP TABLE orders; --"',
+    "markup": '"<script>"',
+    "fullwidth letters": '"ＳＯＬ"',
+    "a letter that upper-cases to ASCII": '"ſOL"',
+    "an emoji": '"\\ud83d\\ude80"',
+    "right-to-left override": '"\\u202eSOL"',
+    "a mint of 31 letters": f'"{"2" * 31}"',
+    "a mint of 45 letters": f'"{"2" * 45}"',
+    "a mint cut by one letter": f'"{SOL_MINT[:-1]}"',
+    "a mint of 33 bytes": f'"{"z" * 44}"',
+    "a mint of 33 ones": f'"{"1" * 33}"',
+    "a mint with the letter 0": f'"0{USDC_MINT[1:]}"',
+    "a mint with the letter l": f'"l{USDC_MINT[1:]}"',
+    "an Ethereum address": '"0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2"',
+}
+
+_TOKENS = [
+    *_with_field(Fault.INVALID_TOKEN_IN, "tokenIn", _BAD_TOKENS),
+    *_with_field(Fault.INVALID_TOKEN_OUT, "tokenOut", _BAD_TOKENS),
+    *_as_is(
+        Fault.SAME_TOKEN,
+        {
+            "a symbol twice": order(tokenOut='"SOL"'),
+            "a symbol in another case": order(tokenOut='"sol"'),
+            "a symbol and its mint": order(tokenOut=f'"{SOL_MINT}"'),
+            "a mint and its symbol": order(tokenIn=f'"{USDC_MINT}"'),
+            "a mint twice": order(tokenIn=f'"{USDC_MINT}"', tokenOut=f'"{USDC_MINT}"'),
+            "an unknown symbol twice": order(tokenIn='"FOO"', tokenOut='"foo"'),
+            "an unknown mint twice": order(tokenIn=f'"{"1" * 32}"', tokenOut=f'"{"1" * 32}"'),
+        },
+    ),
+]
+
+# Refused as an amount and as a slippage alike.
+_BAD_DECIMALS = _WRONG_TYPES | {
+    "negative": "-3",
+    "negative fraction": "-0.1",
+    "minus zero": "-0",
+    "huge exponent": "1e400000",
+    "huge exponent of zero": "0e400000",
+    "tiny exponent": "1e-400000",
+    "exponent of 60 digits": "1e" + "9" * 60,
+    "10,000 digits": "1" * 10_000,
+    "10,000 decimals": "0." + "1" * 10_000,
+    "10,000 zeros": "0." + "0" * 10_000,
+    "'NaN'": '"NaN"',
+    "'Infinity'": '"Infinity"',
+    "'inf'": '"inf"',
+    "a word": '"three"',
+    "a space": '" "',
+    "leading space": '" 0.5"',
+    "trailing space": '"0.5 "',
+    "trailing line break": '"0.5\\n"',
+    "a space within": '"0. 5"',
+    "exponent in a string": '"5e-1"',
+    "plus in a string": '"+0.5"',
+    "minus in a string": '"-0.5"',
+    "hex in a string": '"0x0"',
+    "leading zeros in a string": '"00.5"',
+    "no whole part in a string": '".5"',
+    "no fraction in a string": '"0."',
+    "comma": '"0,5"',
+    "grouped": '"0.000_1"',
+    "percent": '"1%"',
+    "fullwidth digits": '"０.５"',
+    "Arabic digits": '"٠.٥"',
+    "superscript": '"0.²"',
+    "a fraction sign": '"½"',
+    "10,000 digits in a string": f'"{"1" * 10_000}"',
+}
+
+_NUMBERS = [
+    *_with_field(Fault.INVALID_AMOUNT, "amount", _BAD_DECIMALS | {"zero": "0", "zero.zero": "0.00", "'0'": '"0.0"'}),
+    *_with_field(
+        Fault.AMOUNT_TOO_PRECISE,
+        "amount",
+        {
+            "ten decimals of SOL": "1.0000000001",
+            "ten decimals in a string": '"1.0000000001"',
+            "less than a lamport": "1e-10",
+            "far less than a lamport": "1e-64",
+        },
+    ),
+    Body(
+        "amount: seven decimals of USDC",
+        order(tokenIn='"USDC"', tokenOut='"SOL"', amount="0.0000001"),
+        JSON_TYPE,
+        Fault.AMOUNT_TOO_PRECISE,
+    ),
+    *_with_field(
+        Fault.AMOUNT_TOO_LARGE,
+        "amount",
+        {
+            "u64 and one": "18446744073.709551616",
+            "u64 and one in a string": '"18446744073.709551616"',
+            "by its exponent": "1e64",
+            "of 60 digits": "9" * 60,
+        },
+    ),
+    *_with_field(
+        Fault.INVALID_SLIPPAGE,
+        "slippageTolerance",
+        _BAD_DECIMALS
+        | {
+            "one": "1",
+            "one.zero": "1.0",
+            "'1'": '"1"',
+            "above one": "1.5",
+            "two percent as 2": "2",
+            "by its exponent": "1e64",
+            "25 decimals": "0." + "0" * 24 + "1",
+            "empty": '""',
+        },
+    ),
+]
+
+BODIES: tuple[Body, ...] = (
+    *_NOT_JSON,
+    *_NOT_A_NUMBER,
+    *_NOT_AN_OBJECT,
+    *_NOT_TEXT,
+    *_NOT_ONE_MEANING,
+    *_WRONG_MEDIA,
+    *_FIELDS,
+    *_TOKENS,
+    *_NUMBERS,
+)
+
+
+def _bind(order_id: str = f'"{ORDER_ID}"', more: str = "") -> str:
+    return f'{{"orderId": {order_id}{more}}}'
+
+
+def _frames(code: Fault, texts: dict[str, str]) -> list[Frame]:
+    return [Frame(name, text, code) for name, text in texts.items()]
+
+
+FRAMES: tuple[Frame, ...] = (
+    *_frames(
+        Fault.INVALID_JSON,
+        {
+            "empty": "",
+            "a missing body": "None",
+            "spaces": "   ",
+            "ping": "ping",
+            "the id alone": ORDER_ID,
+            "the id in brackets": f"<{ORDER_ID}>",
+            "unquoted key": f'{{orderId: "{ORDER_ID}"}}',
+            "single quotes": f"{{'orderId': '{ORDER_ID}'}}",
+            "unclosed": '{"orderId": ',
+            "trailing text": _bind() + " thanks",
+            "two frames in one": _bind() + "\n" + _bind(),
+            "byte order mark": "\ufeff" + _bind(),
+            "base64 of bytes": "AAECAwQFBgcICQ==",
+            "Python's bytes": "b'\\x00\\x01'",
+            "afterSeq NaN": _bind(more=', "afterSeq": NaN'),
+            "afterSeq -Infinity": _bind(more=', "afterSeq": -Infinity'),
+            "afterSeq with a leading zero": _bind(more=', "afterSeq": 01'),
+            "afterSeq hex": _bind(more=', "afterSeq": 0x1'),
+        },
+    ),
+    *_frames(
+        Fault.NOT_AN_OBJECT,
+        {"array": f"[{_bind()}]", "string": f'"{ORDER_ID}"', "number": "1", "null": "null", "true": "true"},
+    ),
+    *_frames(
+        Fault.INVALID_TEXT,
+        {
+            "NUL": "\0",
+            "NUL in the id": _bind(f'"{ORDER_ID}\0"'),
+            "NUL escaped": _bind(f'"{ORDER_ID}\\u0000"'),
+            "bytes replaced": "\ufffd\ufffd\ufffd",
+            "a replaced byte in the id": _bind(f'"{ORDER_ID[:-1]}\ufffd"'),
+            "lone surrogate": _bind('"\\ud800"'),
+            "lone surrogate in a key": _bind(more=', "\\udc00": 1'),
+        },
+    ),
+    *_frames(
+        Fault.DUPLICATE_KEY,
+        {
+            "two ids": _bind(more=f', "orderId": "{ORDER_ID}"'),
+            "afterSeq twice": _bind(more=', "afterSeq": 1, "afterSeq": 1'),
+        },
+    ),
+    *_frames(
+        Fault.TOO_DEEP,
+        {
+            "deep arrays": nested("[", "]", 3000),
+            "deep objects": nested('{"orderId":', "}", 600),
+            "a deep id": _bind(nested("[", "]", 50)),
+        },
+    ),
+    *_frames(Fault.TOO_LARGE, {"9 KiB of spaces": _bind() + " " * 9216, "a long id": _bind(f'"{"a" * 9216}"')}),
+    *_frames(
+        Fault.MISSING_ORDER_ID,
+        {
+            "no field": "{}",
+            "another spelling": f'{{"order_id": "{ORDER_ID}"}}',
+            "another field": '{"action": "ping"}',
+            "afterSeq alone": '{"afterSeq": 1}',
+            "id null": _bind("null"),
+            "id empty": _bind('""'),
+        },
+    ),
+    *_frames(
+        Fault.INVALID_ORDER_ID,
+        {
+            "a number": _bind("1"),
+            "a huge number": _bind("1e999999"),
+            "zero": _bind("0"),
+            "false": _bind("false"),
+            "an array": _bind(f'["{ORDER_ID}"]'),
+            "an object": _bind("{}"),
+            "the placeholder": _bind('"<id>"'),
+            "empty brackets": _bind('"<>"'),
+            "one bracket": _bind(f'"<{ORDER_ID}"'),
+            "brackets twice": _bind(f'"<<{ORDER_ID}>>"'),
+            "brackets outward": _bind(f'">{ORDER_ID}<"'),
+            "two spaces": _bind(f'"  {ORDER_ID}  "'),
+            "a line break": _bind(f'"{ORDER_ID}\\n"'),
+            "braces": _bind(f'"{{{ORDER_ID}}}"'),
+            "a URN": _bind(f'"urn:uuid:{ORDER_ID}"'),
+            "no hyphens": _bind(f'"{ORDER_ID.replace("-", "")}"'),
+            "one digit less": _bind(f'"{ORDER_ID[:-1]}"'),
+            "one digit more": _bind(f'"{ORDER_ID}0"'),
+            "not hex": _bind(f'"{ORDER_ID[:-1]}g"'),
+            "fullwidth digits": _bind(f'"{ORDER_ID[:-1]}４"'),
+            "SQL": _bind('"\' OR 1=1 --"'),
+        },
+    ),
+    *_frames(
+        Fault.INVALID_AFTER_SEQ,
+        {
+            f"afterSeq {text}": _bind(more=f', "afterSeq": {text}')
+            for text in (
+                "-1",
+                "-0",
+                "1.0",
+                "0.5",
+                "1e0",
+                "1e999999",
+                '"1"',
+                '""',
+                "true",
+                "false",
+                "[]",
+                "{}",
+                "2147483648",
+                "99999999999999999999",
+            )
+        },
+    ),
+    Frame("afterSeq of 5,000 digits", _bind(more=f', "afterSeq": {"9" * 5000}'), Fault.INVALID_AFTER_SEQ),
+    *_frames(
+        Fault.UNKNOWN_FIELD,
+        {
+            "a field more": _bind(more=', "action": "bind"'),
+            "afterSeq in another spelling": _bind(more=', "after_seq": 1'),
+            "a long field": _bind(more=f', "{"x" * 5000}": 1'),
+        },
+    ),
+)

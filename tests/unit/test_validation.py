@@ -1,0 +1,239 @@
+"""From a POST's body to an order's terms."""
+
+import json
+from decimal import Decimal
+
+import msgspec
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from chalicelib.domain import token
+from chalicelib.domain.errors import ClientError, Fault, UnsupportedMediaType
+from chalicelib.domain.order import Terms
+from chalicelib.intake.validation import BODY_LIMIT, MAX_BASE_UNITS, terms
+from tests.hostile import BODIES, JSON_TYPE, SOL_MINT, USDC_MINT, Body, order
+
+SOL, USDC = token.KNOWN[0], token.KNOWN[1]
+
+
+def refused(body: bytes, content_type: str | None = JSON_TYPE) -> ClientError:
+    with pytest.raises(ClientError) as caught:
+        terms(body, content_type)
+    return caught.value
+
+
+def test_the_example_order() -> None:
+    body = b'{"tokenIn": "SOL", "tokenOut": "USDC", "amount": 3.0, "slippageTolerance": 0.02}'
+    assert terms(body, JSON_TYPE) == Terms(SOL, USDC, 3_000_000_000, Decimal("0.02"))
+
+
+@pytest.mark.parametrize("text", ["", "null"])
+def test_slippage_defaults_to_one_percent(text: str) -> None:
+    assert terms(order(slippageTolerance=text), None).slippage_tolerance == Decimal("0.01")
+
+
+@pytest.mark.parametrize(
+    ("text", "slippage"),
+    [
+        ("0", "0"),
+        ("0.0", "0"),
+        ('"0"', "0"),
+        ("0.02", "0.02"),
+        ("2e-2", "0.02"),
+        ('"0.020"', "0.02"),
+        ("0.010000000000000009", "0.010000000000000009"),
+        ("0.999999999999999999999999", "0.999999999999999999999999"),
+    ],
+)
+def test_slippage_is_exact(text: str, slippage: str) -> None:
+    assert str(terms(order(slippageTolerance=text), None).slippage_tolerance) == slippage
+
+
+@pytest.mark.parametrize("spelling", ["3", "3.0", '"3"', '"3.0"', "3e0", "0.3e1", "30E-1", "3.000e+00", "3000e-3"])
+def test_an_amount_has_one_meaning_in_every_spelling(spelling: str) -> None:
+    assert terms(order(amount=spelling), None) == terms(order(), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "units"),
+    [
+        ("0.000000001", 1),
+        ("1e-9", 1),
+        ("0.1", 100_000_000),
+        ("0.30000000000000", 300_000_000),
+        ('"1.50000000000000000000"', 1_500_000_000),
+        ("18446744073.709551615", MAX_BASE_UNITS),
+        ('"18446744073.7095516150"', MAX_BASE_UNITS),
+    ],
+)
+def test_amounts_are_exact_base_units(text: str, units: int) -> None:
+    assert terms(order(amount=text), None).amount == units
+
+
+def test_decimals_are_those_of_token_in() -> None:
+    usdc_in = order(tokenIn='"USDC"', tokenOut='"SOL"', amount="0.000001")
+    assert terms(usdc_in, None).amount == 1
+    error = refused(order(tokenIn='"USDC"', tokenOut='"SOL"', amount="0.0000001"))
+    assert (error.code, str(error)) == ("amount_too_precise", "amount must have at most 6 decimals, as USDC has")
+
+
+def test_the_largest_amount_is_named() -> None:
+    assert str(refused(order(amount="1e30"))) == "amount must be at most 18446744073.709551615 SOL"
+
+
+@pytest.mark.parametrize(("text", "found"), [("sol", SOL), ("Sol", SOL), (SOL_MINT, SOL)])
+def test_tokens_by_symbol_in_any_case_or_by_mint(text: str, found: token.Token) -> None:
+    assert terms(order(tokenIn=f'"{text}"'), None).token_in == found
+
+
+@pytest.mark.parametrize("text", ["FAIL", "flaky", "FOO-1", "$WIF", "2" * 44])
+def test_unknown_tokens_are_orders_too(text: str) -> None:
+    found = terms(order(tokenOut=f'"{text}"'), None).token_out
+    assert found.name == (text if len(text) == 44 else text.upper())
+
+
+@pytest.mark.parametrize("missing", ["tokenIn", "tokenOut", "amount"])
+@pytest.mark.parametrize("text", ["", "null", '""'])
+def test_missing_fields_have_their_agreed_words(missing: str, text: str) -> None:
+    error = refused(order(**{missing: text}))
+    assert (error.code, str(error)) == ("missing_fields", "tokenIn, tokenOut, amount required")
+
+
+def test_unknown_fields_are_named() -> None:
+    error = refused(order(side='"buy"', price="1"))
+    assert error.code == "unknown_field"
+    assert '"side", "price"' in str(error)
+
+
+def test_the_same_token_is_named() -> None:
+    error = refused(order(tokenIn=f'"{USDC_MINT}"', tokenOut='"usdc"'))
+    assert (error.code, str(error)) == ("same_token", "tokenIn and tokenOut are the same token, USDC")
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        None,
+        "",
+        "application/json",
+        "application/json; charset=utf-8",
+        "Application/JSON;charset=UTF-8; x=y",
+        " application/json ",
+        "application/vnd.orders.v1+json",
+        "text/json",
+    ],
+)
+def test_json_by_any_of_its_names_or_none(content_type: str | None) -> None:
+    assert terms(order(), content_type).amount == 3_000_000_000
+
+
+def test_another_media_type_is_named() -> None:
+    error = refused(order(), "text/html; charset=utf-8")
+    assert isinstance(error, UnsupportedMediaType)
+    assert (error.status, error.code) == (415, "unsupported_media_type")
+    assert "application/json" in str(error)
+    assert '"text/html"' in str(error)
+
+
+def test_the_body_limit() -> None:
+    body = order()
+    assert terms(body + b" " * (BODY_LIMIT - len(body)), None)
+    assert refused(body + b" " * (BODY_LIMIT - len(body) + 1)).status == 413
+
+
+def test_there_are_enough_hostile_bodies_under_distinct_names() -> None:
+    assert len(BODIES) >= 80
+    assert len({hostile.name for hostile in BODIES}) == len(BODIES)
+
+
+@pytest.mark.parametrize("hostile", BODIES, ids=lambda hostile: hostile.name)
+def test_hostile_bodies_are_refused(hostile: Body) -> None:
+    error = refused(hostile.body, hostile.content_type)
+    assert (error.code, error.status) == (hostile.code, hostile.status)
+    assert len(str(error)) < 300
+    assert str(error).isascii()
+
+
+@pytest.mark.parametrize("hostile", BODIES, ids=lambda hostile: hostile.name)
+def test_an_edge_that_replaces_bad_bytes_changes_no_code(hostile: Body) -> None:
+    replaced = hostile.body.decode(errors="replace").encode()
+    assert refused(replaced, hostile.content_type).code == hostile.code
+
+
+@pytest.mark.parametrize("field", ["tokenIn", "tokenOut", "amount", "slippageTolerance"])
+def test_a_wrong_type_names_its_field(field: str) -> None:
+    assert str(refused(order(**{field: "[]"}))).startswith(field)
+
+
+_TOKENS = st.sampled_from([known.name for known in token.KNOWN] + ["FAIL", "FOO"])
+
+
+def _spellings(units: int, decimals: int) -> list[str]:
+    """Ways to write an amount of base units."""
+    plain = f"{Decimal(units).scaleb(-decimals):f}"
+    padded = plain + ("000" if "." in plain else ".000")
+    return [plain, f'"{plain}"', padded, f'"{padded}"', f"{units}e-{decimals}", f"{plain}E0", f"{plain}e+00"]
+
+
+@given(st.integers(1, MAX_BASE_UNITS), _TOKENS, _TOKENS, st.data())
+def test_any_amount_survives_any_spelling(units: int, token_in: str, token_out: str, data: st.DataObject) -> None:
+    assume(token_in != token_out)
+    found = token.find(token_in)
+    assert found
+    text = data.draw(st.sampled_from(_spellings(units, found.decimals)))
+    order_terms = terms(order(tokenIn=f'"{token_in}"', tokenOut=f'"{token_out}"', amount=text), None)
+    assert order_terms.amount == units
+    assert msgspec.json.decode(msgspec.json.encode(order_terms), type=Terms) == order_terms
+
+
+@given(st.floats(0, 1, exclude_max=True))
+def test_any_slippage_a_script_may_print_is_exact_or_refused(value: float) -> None:
+    text = repr(value)
+    try:
+        assert terms(order(slippageTolerance=text), None).slippage_tolerance == Decimal(text)
+    except ClientError as error:
+        assert error.code == "invalid_slippage"
+        assert value < 1e-6
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(alphabet=st.characters()),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+_FIELDS = st.sampled_from(["tokenIn", "tokenOut", "amount", "slippageTolerance", "extra"])
+
+
+def _only_client_errors(body: bytes, content_type: str | None) -> None:
+    try:
+        accepted = terms(body, content_type)
+    except ClientError as error:
+        assert error.code in set(Fault)
+        assert 400 <= error.status < 500
+        assert str(error).isascii()
+        return
+    assert 0 < accepted.amount <= MAX_BASE_UNITS
+    assert 0 <= accepted.slippage_tolerance < 1
+    assert accepted.token_in != accepted.token_out
+
+
+@given(st.binary(), st.none() | st.text(alphabet=st.characters()))
+def test_any_bytes_are_accepted_or_refused(body: bytes, content_type: str | None) -> None:
+    _only_client_errors(body, content_type)
+
+
+@given(_JSON | st.dictionaries(_FIELDS, _JSON | st.sampled_from(["SOL", "USDC", "1.5", 3, 0.5])))
+def test_any_json_is_accepted_or_refused(value: object) -> None:
+    _only_client_errors(json.dumps(value).encode(), JSON_TYPE)
+
+
+@given(st.integers(0, len(order())), st.integers(0, 8), st.binary(max_size=8))
+def test_any_damage_to_an_order_is_accepted_or_refused(at: int, cut: int, inserted: bytes) -> None:
+    body = order()
+    _only_client_errors(body[:at] + inserted + body[at + cut :], JSON_TYPE)
+
+
+@given(_FIELDS, st.text(alphabet="0123456789.eE+-", min_size=1, max_size=12), st.booleans())
+def test_any_numeral_is_accepted_or_refused(field: str, numeral: str, as_string: bool) -> None:
+    _only_client_errors(order(**{field: f'"{numeral}"' if as_string else numeral}), JSON_TYPE)
