@@ -1,0 +1,25 @@
+"""Clients of the AWS services that packaging and local tooling use."""
+
+import os
+from typing import Any
+
+import boto3
+from localstack_client.session import Session
+
+
+def region() -> str:
+    """The region that the environment names."""
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+
+
+def client(service: str, endpoint: str | None) -> Any:
+    """A client of one service: of AWS, or of the emulator at `endpoint`."""
+    if not endpoint:
+        return boto3.client(service, region_name=region())
+    session = Session(
+        aws_access_key_id="test",
+        aws_secret_access_key="test",  # noqa: S106 - an emulator's, not a secret
+        region_name=region(),
+        localstack_host=endpoint.removeprefix("https://").removeprefix("http://"),
+    )
+    return session.client(service)
