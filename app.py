@@ -3,7 +3,7 @@
 from typing import Any
 
 from chalice import Chalice, Response
-from chalice.app import Rate, SQSEvent, WebsocketEvent
+from chalice.app import CloudWatchEvent, Rate, SQSEvent, WebsocketEvent
 
 from chalicelib.handlers import queue, rest, schedule, websocket
 
@@ -74,5 +74,5 @@ def dead_letter(event: SQSEvent) -> dict[str, Any]:
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="sweep")
-def sweep(event: Any) -> None:
-    schedule.sweep(event.context)
+def sweep(_: CloudWatchEvent) -> None:
+    schedule.sweep()

@@ -1,6 +1,7 @@
 """Every error the engine raises on purpose, and when it happens."""
 
 from enum import StrEnum
+from uuid import UUID
 
 
 class EngineError(Exception):
@@ -81,6 +82,14 @@ class Unavailable(EngineError):
 
 class OutcomeUnknown(Unavailable):
     """A write was sent and its reply was lost: whether it happened must be asked."""
+
+
+class OrderInDoubt(EngineError):
+    """Whether an order was stored could not be found out: the client must ask for its id before it posts again."""
+
+    def __init__(self, order_id: UUID) -> None:
+        super().__init__(f"whether order {order_id} was accepted is not known, ask for it")
+        self.order_id = order_id
 
 
 class StatementRefused(EngineError):

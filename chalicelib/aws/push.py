@@ -1,0 +1,55 @@
+"""Pushes to sockets through API Gateway's management API."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from urllib.parse import quote
+
+import boto3
+import urllib3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+
+from chalicelib.domain.errors import ConfigurationError, ConnectionGone, PushError
+
+# Pushes under way at once.
+SIDE_BY_SIDE = 32
+HTTP_OK = 200
+HTTP_GONE = 410
+
+
+class Push:
+    """PostToConnection, signed by botocore and sent over kept connections: a fraction of the SDK call's time."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self._pool = urllib3.PoolManager(maxsize=SIDE_BY_SIDE, retries=False)
+        self._threads = ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="push")
+
+    async def push(self, connection_id: str, data: bytes, seconds: float) -> None:
+        """Send one frame. Raises ConnectionGone on 410, PushError on any other failure or after `seconds`."""
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._post, connection_id, data, seconds)
+
+    @cached_property
+    def _signer(self) -> SigV4Auth:
+        session = boto3.Session()
+        credentials = session.get_credentials()
+        if credentials is None or not session.region_name:
+            raise ConfigurationError("AWS credentials or region: pushes cannot be signed")
+        return SigV4Auth(credentials, "execute-api", session.region_name)
+
+    def _post(self, connection_id: str, data: bytes, seconds: float) -> None:
+        # The path is signed as it is sent: ids hold characters such as = that must be escaped once.
+        url = f"{self._endpoint}/@connections/{quote(connection_id, safe='')}"
+        request = AWSRequest("POST", url, data=data, headers={"Content-Type": "application/json"})
+        self._signer.add_auth(request)
+        try:
+            reply = self._pool.request(
+                "POST", url, body=data, headers=dict(request.headers.items()), timeout=urllib3.Timeout(total=seconds)
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise PushError(f"push: {error}") from error
+        if reply.status == HTTP_GONE:
+            raise ConnectionGone(f"socket {connection_id} is gone")
+        if reply.status != HTTP_OK:
+            raise PushError(f"push: status {reply.status}")

@@ -1,0 +1,138 @@
+"""Builds the object graph of one container, on first use: the only file that names concrete classes together."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from decimal import Decimal
+from functools import cache
+from typing import Any, TypeVar
+
+from chalicelib import settings
+from chalicelib.aws.push import Push
+from chalicelib.aws.queues import Queue, Sqs
+from chalicelib.domain.clock import SystemClock, SystemEntropy
+from chalicelib.execution.batch import BatchWorker
+from chalicelib.execution.executor import Executor
+from chalicelib.execution.recovery import Sweeper
+from chalicelib.intake.accept import Intake
+from chalicelib.routing.router import Router
+from chalicelib.settings import Settings
+from chalicelib.store.database import Database
+from chalicelib.store.journal import Journal
+from chalicelib.store.ledger import Ledger
+from chalicelib.store.orders import Orders
+from chalicelib.store.streams import Streams
+from chalicelib.streaming.publisher import Publisher
+from chalicelib.streaming.sockets import Sockets
+from chalicelib.telemetry import Telemetry
+from chalicelib.venues.base import Chain, Venue
+from chalicelib.venues.simulated.chain import SimulatedChain
+from chalicelib.venues.simulated.draws import Draws
+from chalicelib.venues.simulated.venue import SimulatedVenue
+
+T = TypeVar("T")
+
+
+class Engine:
+    """All parts, wired. Connections and clients open on first use, so each function pays for what it touches."""
+
+    def __init__(self, given: Settings) -> None:
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="engine", daemon=True).start()
+        clock, entropy, sqs = SystemClock(), SystemEntropy(), Sqs()
+        self.telemetry = Telemetry(given.log_level)
+        # Publishing has a connection of its own: it never holds up a write-ahead.
+        self.work = Database(given.database_url, clock, pooler=given.database_pooler, name="order-engine work")
+        publishing = Database(given.database_url, clock, pooler=given.database_pooler, name="order-engine publishing")
+        self.orders = Orders(self.work)
+        self.orders_queue = Queue(sqs, given.orders_queue)
+        dead_letters, deliveries = Queue(sqs, given.dead_letters_queue), Queue(sqs, given.deliveries_queue)
+        streams, push = Streams(publishing), Push(given.push_endpoint)
+        publisher = Publisher(
+            subscriptions=streams,
+            pusher=push,
+            deliveries=deliveries,
+            clock=clock,
+            entropy=entropy,
+            telemetry=self.telemetry,
+        )
+        venues, chain = simulated_market(given, Ledger(self.work), clock, entropy)
+        executor = Executor(
+            journal=Journal(self.work, publisher.notify),
+            submissions=self.orders,
+            router=Router(venues),
+            chain=chain,
+            clock=clock,
+            telemetry=self.telemetry,
+        )
+        self.intake = Intake(
+            orders=self.orders, queue=self.orders_queue, clock=clock, entropy=entropy, telemetry=self.telemetry
+        )
+        self.worker = BatchWorker(
+            claims=self.orders,
+            runner=executor.run,
+            publisher=publisher,
+            source=self.orders_queue,
+            orders=self.orders_queue,
+            dead_letters=dead_letters,
+            clock=clock,
+            telemetry=self.telemetry,
+        )
+        self.dead_letter_worker = BatchWorker(
+            claims=self.orders,
+            runner=executor.resolve,
+            publisher=publisher,
+            source=dead_letters,
+            orders=self.orders_queue,
+            dead_letters=dead_letters,
+            clock=clock,
+            telemetry=self.telemetry,
+            last_resort=True,
+        )
+        self.sockets = Sockets(
+            store=streams, pusher=push, publisher=publisher, deliveries=deliveries, telemetry=self.telemetry
+        )
+        self.sweeper = Sweeper(
+            orders=self.orders,
+            sockets=streams,
+            orders_queue=self.orders_queue,
+            dead_letters=dead_letters,
+            deliveries=deliveries,
+            backlog_limit=given.sweep_backlog_limit,
+            telemetry=self.telemetry,
+        )
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the container's one event loop and wait for its result."""
+        return asyncio.run_coroutine_threadsafe(self._reported(work), self._loop).result()
+
+    async def _reported(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await work
+        finally:
+            self.telemetry.flush()
+
+
+def simulated_market(
+    given: Settings, ledger: Ledger, clock: SystemClock, entropy: SystemEntropy
+) -> tuple[list[Venue], Chain]:
+    """The venues and the chain of the simulated market."""
+    draws, scale = Draws(given.venue_seed, entropy), given.venue_time_scale
+    fees = {"Raydium": Decimal("0.0025"), "Meteora": Decimal("0.002")}
+    venues: list[Venue] = [SimulatedVenue(name, fee, draws, clock, scale) for name, fee in fees.items()]
+    return venues, SimulatedChain(ledger, draws, scale)
+
+
+_building = threading.Lock()
+
+
+@cache
+def _built() -> Engine:
+    return Engine(settings.read())
+
+
+def engine() -> Engine:
+    """The container's engine."""
+    # Two threads of one server must not build two.
+    with _building:
+        return _built()

@@ -1,0 +1,1 @@
+"""What an order, a quote and a lifecycle are. Pure: the standard library and msgspec only."""

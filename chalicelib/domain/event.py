@@ -1,0 +1,60 @@
+"""An order's event: one line of its log, and the frame that clients receive."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from chalicelib.domain.lifecycle import Status
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One transition of an order. `seq` counts from 1 without gaps; `meta` is JSON text."""
+
+    seq: int
+    status: Status
+    meta: msgspec.Raw
+    ts: datetime
+
+
+class Frame(msgspec.Struct, frozen=True, rename="camel"):
+    """An event as a client sees it on the socket."""
+
+    order_id: UUID
+    status: Status
+    meta: msgspec.Raw
+    ts: str
+    seq: int
+
+
+class ErrorFrame(msgspec.Struct, frozen=True):
+    """What a client sees instead when a frame of its own could not be served; also the body of a refused request."""
+
+    error: str
+    code: str
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def raw(meta: dict[str, Any]) -> msgspec.Raw:
+    """An event's meta as JSON text."""
+    return msgspec.Raw(_encoder.encode(meta))
+
+
+def iso(moment: datetime) -> str:
+    """ISO-8601 UTC with milliseconds and Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def frame_bytes(order_id: UUID, event: Event) -> bytes:
+    """The event as the bytes of one frame."""
+    return _encoder.encode(
+        Frame(order_id=order_id, status=event.status, meta=event.meta, ts=iso(event.ts), seq=event.seq)
+    )
+
+
+def error_bytes(error: str, code: str) -> bytes:
+    """An error as the bytes of one frame or response body."""
+    return _encoder.encode(ErrorFrame(error=error, code=code))

@@ -1,0 +1,32 @@
+"""What travels on the queues: an order's id and nothing else, or a socket that may lack frames."""
+
+from uuid import UUID
+
+import msgspec
+
+
+class Delivery(msgspec.Struct, frozen=True, rename="camel"):
+    """A message of the deliveries queue."""
+
+    connection_id: str
+
+
+def delivery_body(connection_id: str) -> str:
+    """The message that has a socket served."""
+    return msgspec.json.encode(Delivery(connection_id)).decode()
+
+
+def parse_delivery(body: str) -> str | None:
+    """The socket that a message names; None where it is no such message."""
+    try:
+        return msgspec.json.decode(body, type=Delivery).connection_id
+    except msgspec.DecodeError:
+        return None
+
+
+def parse_order_id(body: str) -> UUID | None:
+    """The order that a message names; None where it is no id."""
+    try:
+        return UUID(body)
+    except ValueError:
+        return None

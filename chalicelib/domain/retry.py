@@ -1,0 +1,15 @@
+"""How often an attempt is repeated and how long to wait before."""
+
+MAX_ATTEMPTS = 3
+# Claims of one order that may end by an expired lease before only the dead-letter function takes it.
+MAX_CRASHES = 3
+
+
+def backoff_ms(attempts: int) -> int:
+    """Milliseconds to wait after the `attempts`-th attempt failed: 500, 1000, 2000, ... at most 5000."""
+    return min(500 << (attempts - 1), 5000)
+
+
+def whole_seconds(milliseconds: int) -> int:
+    """Milliseconds rounded up to seconds, the unit of queue delays."""
+    return -(-milliseconds // 1000)

@@ -1,0 +1,62 @@
+"""What a holder did to an order since its last write: the unit that the journal stores."""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from chalicelib.domain.event import Event
+from chalicelib.domain.lifecycle import Status
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """The write-ahead of a transaction: stored before it is sent. Amounts in base units, as text."""
+
+    tx_id: str
+    attempt: int
+    venue: str
+    amount_in: str
+    min_amount_out: str
+    # For how long from now, in the database's time, the transaction may land.
+    valid_ms: int
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """What became of a transaction: succeeded, reverted or dead."""
+
+    tx_id: str
+    outcome: str
+
+
+class Transition(msgspec.Struct, frozen=True, kw_only=True):
+    """The new state of one order, written only if it is still held under `claim_token` at `base_seq`."""
+
+    order_id: UUID
+    claim_token: int
+    base_seq: int
+    last_seq: int
+    status: Status
+    last_update: datetime
+    attempts: int
+    failure_reason: str | None
+    tx_hash: str | None
+    open_tx: str | None
+    outcome: Status | None
+    # True gives the claim back.
+    released: bool = False
+    # When the order may be claimed again, from now; None = at once.
+    next_try_ms: int | None = None
+    parked: bool = False
+    events: tuple[Event, ...] = ()
+    submission: Submission | None = None
+    resolved: Resolved | None = None
+
+    def followed_by(self, later: "Transition") -> "Transition":
+        """Both as one write."""
+        return msgspec.structs.replace(
+            later,
+            base_seq=self.base_seq,
+            events=self.events + later.events,
+            submission=later.submission or self.submission,
+            resolved=later.resolved or self.resolved,
+        )

@@ -1,0 +1,243 @@
+"""One claimed order: from routing to a transaction sent, and from a transaction sent to its outcome."""
+
+from enum import StrEnum
+from typing import Any, Protocol
+
+import msgspec
+
+from chalicelib.domain.clock import Clock
+from chalicelib.domain.errors import AttemptFailed, EngineError
+from chalicelib.domain.lifecycle import Status
+from chalicelib.domain.order import Claim, Terms
+from chalicelib.domain.quote import Quote, Route, price
+from chalicelib.domain.retry import MAX_ATTEMPTS, MAX_CRASHES, backoff_ms, whole_seconds
+from chalicelib.domain.transition import Resolved, Submission
+from chalicelib.execution.hold import Hold, TransitionLog
+from chalicelib.routing.router import Router
+from chalicelib.store.orders import OpenSubmission
+from chalicelib.telemetry import Telemetry
+from chalicelib.venues.base import Answer, Attempt, Chain, Outcome
+
+# An unresolved transaction that the chain still doesn't know so long after its validity waits for an operator.
+PARK_SECONDS = 300
+ASK_AGAIN_SECONDS = 2
+
+
+class Action(StrEnum):
+    """What becomes of the message that brought an order."""
+
+    # Nothing more to do with it.
+    ACKNOWLEDGE = "acknowledge"
+    # A new message replaces it; this is no failure and burns no receive.
+    SEND_AGAIN = "send again"
+    # It comes back itself, as a retry does.
+    HAND_BACK = "hand back"
+    # Only the dead-letter function may go on.
+    BURY = "bury"
+
+
+class Disposition(msgspec.Struct, frozen=True):
+    """An action, and after how many whole seconds it takes effect."""
+
+    action: Action
+    seconds: int = 0
+
+
+DONE = Disposition(Action.ACKNOWLEDGE)
+
+
+class Submissions(Protocol):
+    """Where write-aheads are found again."""
+
+    async def submission(self, tx_id: str) -> OpenSubmission:
+        """The write-ahead of an unresolved transaction."""
+        ...
+
+
+class Executor:
+    """Takes a claimed order as far as it goes without waiting for a transaction to land."""
+
+    def __init__(
+        self,
+        *,
+        journal: TransitionLog,
+        submissions: Submissions,
+        router: Router,
+        chain: Chain,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._journal = journal
+        self._submissions = submissions
+        self._router = router
+        self._chain = chain
+        self._clock = clock
+        self._telemetry = telemetry
+
+    async def run(self, claim: Claim) -> Disposition:
+        """Work on an order under a fresh claim, and give the claim back.
+
+        Raises ClaimLost, Unavailable or StatementRefused from the journal; the claim then ends with its lease.
+        """
+        hold = Hold(claim, self._journal, self._clock)
+        if hold.open_tx is not None:
+            return await self._reconcile(hold, hold.open_tx)
+        if hold.status in (Status.ROUTING, Status.BUILDING):
+            # The claim before this one died with nothing sent.
+            if hold.attempts >= MAX_ATTEMPTS:
+                return await self._fail(hold, "interrupted")
+            self._put_retry(hold, "interrupted", 0)
+        return await self._attempt(hold)
+
+    async def resolve(self, claim: Claim) -> Disposition:
+        """The same for an order whose message ended among the dead letters: settles it, or sends it on its way."""
+        hold = Hold(claim, self._journal, self._clock)
+        if hold.open_tx is not None:
+            found = await self._reconcile(hold, hold.open_tx)
+        elif hold.crashes >= MAX_CRASHES:
+            found = await self._fail(hold, f"the worker crashed {hold.crashes} times while it held the order")
+        else:
+            found = await self._ask_later(hold, 0)
+        # Its own message came from another queue than the one that retries belong to.
+        return Disposition(Action.SEND_AGAIN, found.seconds) if found.action == Action.HAND_BACK else found
+
+    async def _attempt(self, hold: Hold) -> Disposition:
+        hold.attempts += 1
+        attempt = Attempt(hold.order_id, hold.attempts, hold.terms)
+        hold.put(hold.event(Status.ROUTING, {"step": "fetching quotes"}))
+        try:
+            route = await self._router.route(attempt)
+        except AttemptFailed as error:
+            return await self._retry(hold, str(error))
+        self._telemetry.routed(hold.order_id, route.decision)
+        return await self._submit(hold, attempt, route)
+
+    async def _submit(self, hold: Hold, attempt: Attempt, route: Route) -> Disposition:
+        transaction = self._chain.prepare(attempt, route)
+        building = hold.event(Status.BUILDING, {"route": describe(hold.terms, route)})
+        submitted = hold.event(Status.SUBMITTED, {"dex": route.chosen.venue})
+        hold.open_tx = transaction.tx_id
+        hold.put(
+            building,
+            submitted,
+            submission=Submission(
+                tx_id=transaction.tx_id,
+                attempt=hold.attempts,
+                venue=route.chosen.venue,
+                amount_in=str(route.chosen.amount_in),
+                min_amount_out=str(route.min_amount_out),
+                valid_ms=transaction.valid_ms,
+            ),
+        )
+        valid_until = await hold.sync()
+        if valid_until is None:
+            raise AssertionError(f"order {hold.order_id}: a write-ahead without a validity")
+        try:
+            ask_after = await self._chain.send(transaction, valid_until)
+        except EngineError as error:
+            # It may have arrived all the same: from here on only the chain can say.
+            self._telemetry.failure("sending failed, the chain will be asked", error, orderId=str(hold.order_id))
+            ask_after = ASK_AGAIN_SECONDS
+        return await self._ask_later(hold, ask_after)
+
+    async def _reconcile(self, hold: Hold, tx_id: str) -> Disposition:
+        """Ask the chain for the unresolved transaction; it makes no difference why it is being asked."""
+        answer = await self._chain.ask(tx_id)
+        overdue = 0.0
+        if answer.outcome == Outcome.UNKNOWN and answer.ask_again is None:
+            submission = await self._submissions.submission(tx_id)
+            overdue = submission.overdue
+            if overdue > 0:
+                answer = await self._chain.decide(tx_id, hold.order_id, submission.valid_until)
+        if answer.outcome == Outcome.UNKNOWN:
+            if overdue > (0 if hold.crashes >= MAX_CRASHES else PARK_SECONDS):
+                return await self._park(hold)
+            return await self._ask_later(hold, answer.ask_again or ASK_AGAIN_SECONDS)
+        hold.open_tx = None
+        if answer.outcome == Outcome.SUCCEEDED:
+            return await self._confirm(hold, tx_id, answer)
+        reason = answer.reason or "the transaction never landed"
+        return await self._retry(hold, reason, Resolved(tx_id, answer.outcome))
+
+    async def _confirm(self, hold: Hold, tx_id: str, answer: Answer) -> Disposition:
+        hold.tx_hash = tx_id
+        meta = {
+            "txHash": tx_id,
+            "executedPrice": price(hold.terms.token_in, hold.terms.token_out, answer.amount_in, answer.amount_out),
+            "dex": answer.venue,
+            "amountIn": str(answer.amount_in),
+            "amountOut": str(answer.amount_out),
+        }
+        event = hold.event(Status.CONFIRMED, meta)
+        hold.put(event, released=True, resolved=Resolved(tx_id, answer.outcome))
+        await hold.sync()
+        self._ended(hold, answer.venue)
+        return DONE
+
+    async def _retry(self, hold: Hold, reason: str, resolved: Resolved | None = None) -> Disposition:
+        """A retryable failure: another attempt after a pause, or the end."""
+        exhausted = hold.attempts >= MAX_ATTEMPTS or hold.crashes >= MAX_CRASHES
+        if exhausted:
+            return await self._fail(hold, reason, resolved)
+        pause = backoff_ms(hold.attempts)
+        self._put_retry(hold, reason, pause, released=True, resolved=resolved)
+        await hold.sync()
+        return Disposition(Action.HAND_BACK, whole_seconds(pause))
+
+    def _put_retry(
+        self, hold: Hold, reason: str, pause: int, *, released: bool = False, resolved: Resolved | None = None
+    ) -> None:
+        self._telemetry.attempt_failed(hold.order_id, hold.attempts, reason)
+        meta = {"retryAttempt": hold.attempts, "nextTryInMs": pause, "reason": reason}
+        hold.put(hold.event(Status.PENDING, meta), released=released, next_try_ms=pause, resolved=resolved)
+
+    async def _fail(self, hold: Hold, reason: str, resolved: Resolved | None = None) -> Disposition:
+        hold.failure_reason = reason
+        hold.put(hold.event(Status.FAILED, {"reason": reason}), released=True, resolved=resolved)
+        await hold.sync()
+        self._ended(hold, None)
+        return DONE
+
+    async def _park(self, hold: Hold) -> Disposition:
+        self._telemetry.failure(
+            "order parked for an operator", "its transaction is unknown", orderId=str(hold.order_id)
+        )
+        hold.put(released=True, parked=True)
+        await hold.sync()
+        return DONE
+
+    async def _ask_later(self, hold: Hold, seconds: int) -> Disposition:
+        hold.put(released=True, next_try_ms=seconds * 1000)
+        await hold.sync()
+        return Disposition(Action.SEND_AGAIN, seconds)
+
+    def _ended(self, hold: Hold, venue: str | None) -> None:
+        self._telemetry.ended(
+            hold.order_id,
+            hold.status,
+            attempts=hold.attempts,
+            venue=venue,
+            milliseconds=hold.milliseconds(),
+            reason=hold.failure_reason,
+        )
+
+
+def describe(terms: Terms, route: Route) -> dict[str, Any]:
+    """A route as the building frame shows it."""
+    return {
+        "chosen": _describe_quote(terms, route.chosen),
+        "other": _describe_quote(terms, route.other) if route.other else None,
+        "decision": route.decision,
+        "minAmountOut": str(route.min_amount_out),
+    }
+
+
+def _describe_quote(terms: Terms, quote: Quote) -> dict[str, Any]:
+    return {
+        "dex": quote.venue,
+        "price": price(terms.token_in, terms.token_out, quote.amount_in, quote.amount_out),
+        "fee": float(quote.fee),
+        "liquidity": quote.liquidity,
+        "amountIn": str(quote.amount_in),
+        "amountOut": str(quote.amount_out),
+    }

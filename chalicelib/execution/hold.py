@@ -1,0 +1,115 @@
+"""A claimed order in a worker's hands: records what happens to it and writes it to the journal."""
+
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from chalicelib.domain.clock import Clock
+from chalicelib.domain.event import Event, raw
+from chalicelib.domain.lifecycle import TERMINAL, Status, is_legal
+from chalicelib.domain.order import Claim, Terms
+from chalicelib.domain.transition import Resolved, Submission, Transition
+from chalicelib.store.journal import Written
+
+
+class TransitionLog(Protocol):
+    """Where transitions are written."""
+
+    def put(self, transition: Transition) -> Written:
+        """Write a transition; the future ends when it is durable."""
+        ...
+
+
+class Hold:
+    """The state of one order under one claim. Every write carries the claim's token and the seq that it follows."""
+
+    def __init__(self, claim: Claim, journal: TransitionLog, clock: Clock) -> None:
+        self._claim = claim
+        self._journal = journal
+        self._clock = clock
+        self._seq = claim.last_seq
+        self._last = datetime.fromtimestamp(claim.last_update_ms / 1000, UTC)
+        self._unconfirmed: list[Written] = []
+        self.status = claim.status
+        self.attempts = claim.attempts
+        self.open_tx = claim.open_tx
+        self.failure_reason: str | None = None
+        self.tx_hash: str | None = None
+        self.timeline = list(claim.timeline)
+
+    @property
+    def order_id(self) -> UUID:
+        """The order."""
+        return self._claim.order_id
+
+    @property
+    def terms(self) -> Terms:
+        """What it is about."""
+        return self._claim.terms
+
+    @property
+    def crashes(self) -> int:
+        """How many claims of it ended by an expired lease."""
+        return self._claim.crashes
+
+    def event(self, status: Status, meta: dict[str, Any]) -> Event:
+        """The next event of the order; the `put` that follows writes it."""
+        if not is_legal(self.status, status):
+            raise AssertionError(f"order {self.order_id}: {self.status} to {status} is not a transition")
+        # Never before the event that it follows, whatever this machine's clock says.
+        self._last = max(self._clock.now(), self._last)
+        self.status = status
+        self.timeline.append((status, int(self._last.timestamp() * 1000)))
+        self._seq += 1
+        return Event(self._seq, status, raw(meta), self._last)
+
+    def put(
+        self,
+        *events: Event,
+        released: bool = False,
+        next_try_ms: int | None = None,
+        parked: bool = False,
+        submission: Submission | None = None,
+        resolved: Resolved | None = None,
+    ) -> None:
+        """Send the order's present state and what led to it to the journal, without waiting."""
+        written = self._journal.put(
+            Transition(
+                order_id=self.order_id,
+                claim_token=self._claim.claim_token,
+                base_seq=self._seq - len(events),
+                last_seq=self._seq,
+                status=self.status,
+                last_update=self._last,
+                attempts=self.attempts,
+                failure_reason=self.failure_reason,
+                tx_hash=self.tx_hash,
+                open_tx=self.open_tx,
+                outcome=self.status if self.status in TERMINAL else None,
+                released=released,
+                next_try_ms=next_try_ms,
+                parked=parked,
+                events=events,
+                submission=submission,
+                resolved=resolved,
+            )
+        )
+        self._unconfirmed.append(written)
+
+    async def sync(self) -> datetime | None:
+        """Wait until all that was put is durable; returns the validity of a submission in the last of it.
+
+        Raises ClaimLost, Unavailable or StatementRefused.
+        """
+        unconfirmed, self._unconfirmed = self._unconfirmed, []
+        valid_until = None
+        for written in unconfirmed:
+            valid_until = await written
+        return valid_until
+
+    def milliseconds(self) -> dict[str, int]:
+        """How long the order was in each status."""
+        spent: dict[str, int] = {}
+        for (status, since), (_, until) in zip(self.timeline, self.timeline[1:], strict=False):
+            spent[status] = spent.get(status, 0) + until - since
+        return spent

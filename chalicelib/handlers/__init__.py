@@ -1,0 +1,1 @@
+"""Event in, reply out: REST, sockets, queues and the schedule."""

@@ -1,0 +1,48 @@
+"""Queues: batches of messages to the engine, and which of them must come back."""
+
+from typing import Any
+
+from chalicelib.bootstrap import engine
+from chalicelib.domain.errors import StatementRefused, Unavailable
+from chalicelib.domain.message import parse_delivery
+from chalicelib.execution.batch import BatchWorker, Received
+
+
+def orders(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """A batch of order ids."""
+    return _run(engine().worker, event, context)
+
+
+def dead_letters(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Order ids that ended among the dead letters."""
+    return _run(engine().dead_letter_worker, event, context)
+
+
+def deliveries(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Sockets that may lack frames."""
+    return _failures(engine().run(_deliver(event)))
+
+
+def _run(worker: BatchWorker, event: dict[str, Any], context: Any) -> dict[str, Any]:
+    batch = [Received(record["messageId"], record["receiptHandle"], record["body"]) for record in event["Records"]]
+    return _failures(engine().run(worker.run(batch, context.get_remaining_time_in_millis() / 1000)))
+
+
+async def _deliver(event: dict[str, Any]) -> list[str]:
+    parts = engine()
+    failed: list[str] = []
+    for record in event["Records"]:
+        connection_id = parse_delivery(record["body"])
+        if connection_id is None:
+            parts.telemetry.failure("message dropped", "not a delivery", body=record["body"][:100])
+            continue
+        try:
+            await parts.sockets.delivered(connection_id)
+        except (Unavailable, StatementRefused) as error:
+            parts.telemetry.failure("delivery comes back", error, connectionId=connection_id)
+            failed.append(record["messageId"])
+    return failed
+
+
+def _failures(message_ids: list[str]) -> dict[str, Any]:
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in message_ids]}

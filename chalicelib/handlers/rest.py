@@ -1,0 +1,185 @@
+"""REST: requests to the engine, results and errors to replies."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+
+from chalicelib import __version__
+from chalicelib.bootstrap import Engine, engine
+from chalicelib.domain.errors import ClientError, NotFound, OrderInDoubt, QueueError, StatementRefused, Unavailable
+from chalicelib.domain.event import iso
+from chalicelib.domain.lifecycle import Status
+from chalicelib.store.orders import OrderRecord
+
+JSON = "application/json"
+MESSAGE = 'Open websocket to /api/orders/execute and send { "orderId": "<id>" } to bind for live updates'
+PAGE_SIZE = 20
+MOST_ON_A_PAGE = 100
+PAGE_SIZES = frozenset(str(size) for size in range(1, MOST_ON_A_PAGE + 1))
+RETRY_AFTER_SECONDS = "2"
+
+
+class Request(Protocol):
+    """What the engine reads of the framework's request."""
+
+    raw_body: bytes
+    headers: Mapping[str, str]
+    query_params: Mapping[str, str] | None
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """A response: text, status and headers."""
+
+    body: str
+    status: int
+    headers: dict[str, str]
+
+
+def execute(request: Request) -> Reply:
+    """POST /api/orders/execute: accept an order."""
+
+    async def work(parts: Engine) -> dict[str, Any]:
+        order_id = await parts.intake.accept(_body(request), request.headers.get("content-type"))
+        return {"orderId": str(order_id), "message": MESSAGE}
+
+    return _reply(work)
+
+
+def order(order_id: str) -> Reply:
+    """GET /api/orders/{id}: an order with its events."""
+
+    async def work(parts: Engine) -> dict[str, Any]:
+        record = await parts.orders.show(_uuid(order_id, "orderId"))
+        if record is None:
+            raise NotFound("unknown_order", f"no order has the id {order_id}")
+        return _show(record)
+
+    return _reply(work)
+
+
+def orders(request: Request) -> Reply:
+    """GET /api/orders: pages of orders, newest first."""
+
+    async def work(parts: Engine) -> dict[str, Any]:
+        status, before, limit = _page(request.query_params or {})
+        records = await parts.orders.newest(status, before, limit)
+        more = str(records[-1].order_id) if len(records) == limit else None
+        return {"orders": [_show(record) for record in records], "nextCursor": more}
+
+    return _reply(work)
+
+
+def health() -> Reply:
+    """GET /api/health: whether the database and the queue can be reached; 503 if not."""
+
+    async def work(parts: Engine) -> dict[str, Any]:
+        database: dict[str, Any] = {"reached": False}
+        queue: dict[str, Any] = {"reached": False}
+        try:
+            database = {"reached": True, "migration": await parts.orders.migration()}
+        except (Unavailable, StatementRefused) as error:
+            parts.telemetry.failure("health: database", error)
+        try:
+            queue = {"reached": True, "messages": await parts.orders_queue.backlog()}
+        except QueueError as error:
+            parts.telemetry.failure("health: queue", error)
+        well = database["reached"] and queue["reached"]
+        return {"status": "ok" if well else "degraded", "version": __version__, "database": database, "queue": queue}
+
+    reply = _reply(work)
+    return reply if '"status":"ok"' in reply.body else msgspec.structs.replace(reply, status=503)
+
+
+def page() -> Reply:
+    """GET /: the page."""
+    return Reply(_html(), 200, {"Content-Type": "text/html; charset=utf-8"})
+
+
+@cache
+def _html() -> str:
+    return (Path(__file__).parent.parent / "web" / "index.html").read_text()
+
+
+def _reply(work: Callable[[Engine], Awaitable[dict[str, Any]]]) -> Reply:
+    """Run a request; the one place where errors become statuses."""
+    parts = engine()
+
+    async def guarded() -> Reply:
+        try:
+            return _json(200, await work(parts))
+        except ClientError as error:
+            return _json(error.status, {"error": str(error), "code": error.code})
+        except OrderInDoubt as error:
+            body = {"error": str(error), "code": "outcome_unknown", "orderId": str(error.order_id)}
+            return _json(503, body, {"Retry-After": RETRY_AFTER_SECONDS})
+        except (Unavailable, StatementRefused) as error:
+            parts.telemetry.failure("request refused", error)
+            body = {"error": "the engine cannot reach its database, try again", "code": "unavailable"}
+            return _json(503, body, {"Retry-After": RETRY_AFTER_SECONDS})
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets JSON and the log a traceback
+            parts.telemetry.defect("request failed", error)
+            return _json(500, {"error": "the engine failed on this request", "code": "internal"})
+
+    return parts.run(guarded())
+
+
+def _json(status: int, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
+    return Reply(msgspec.json.encode(body).decode(), status, {"Content-Type": JSON, **(headers or {})})
+
+
+def _body(request: Request) -> bytes:
+    try:
+        return request.raw_body
+    except ValueError as error:
+        raise ClientError("invalid_json", "the body cannot be decoded") from error
+
+
+def _uuid(text: str, field: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise ClientError(f"invalid_{'order_id' if field == 'orderId' else field}", f"{field} must be a UUID") from None
+
+
+def _page(query: Mapping[str, str]) -> tuple[Status | None, UUID | None, int]:
+    unknown = set(query) - {"status", "cursor", "limit"}
+    if unknown:
+        raise ClientError("unknown_parameter", f"unknown parameters: {', '.join(sorted(unknown))[:100]}")
+    status, cursor, limit = query.get("status"), query.get("cursor"), query.get("limit", str(PAGE_SIZE))
+    if status is not None and status not in set(Status):
+        raise ClientError("invalid_status", f"status must be one of {', '.join(Status)}")
+    if limit not in PAGE_SIZES:
+        raise ClientError("invalid_limit", f"limit must be a whole number from 1 to {MOST_ON_A_PAGE}")
+    return Status(status) if status else None, _uuid(cursor, "cursor") if cursor else None, int(limit)
+
+
+def _show(record: OrderRecord) -> dict[str, Any]:
+    terms = record.terms
+    shown: dict[str, Any] = {
+        "orderId": str(record.order_id),
+        "status": record.status,
+        "tokenIn": terms.token_in.name,
+        "tokenOut": terms.token_out.name,
+        "amount": _plain(terms.amount, terms.token_in.decimals),
+        "slippageTolerance": f"{terms.slippage_tolerance:f}",
+        "attempts": record.attempts,
+        "failureReason": record.failure_reason,
+        "txHash": record.tx_hash,
+        "createdAt": iso(record.created_at),
+        "lastUpdate": iso(record.last_update),
+    }
+    if record.events is not None:
+        shown["events"] = [
+            {"seq": seq, "status": status, "meta": meta, "ts": ts} for seq, status, meta, ts in record.events
+        ]
+    return shown
+
+
+def _plain(amount: int, decimals: int) -> str:
+    """Base units as a plain decimal."""
+    whole, part = divmod(amount, 10**decimals)
+    return f"{whole}.{part:0{decimals}d}".rstrip("0").rstrip(".") if decimals else str(whole)

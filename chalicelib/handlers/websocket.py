@@ -1,0 +1,33 @@
+"""Sockets: what the gateway says of them, to the engine."""
+
+from typing import Any
+
+from chalicelib.bootstrap import Engine, engine
+from chalicelib.domain.errors import StatementRefused, Unavailable
+
+OK = {"statusCode": 200}
+UNAVAILABLE = {"statusCode": 503}
+
+
+def handle(event: dict[str, Any]) -> dict[str, Any]:
+    """One event of the WebSocket API. Its type decides, not its route: a client's frame may name any route."""
+    parts = engine()
+    return parts.run(_handle(parts, event))
+
+
+async def _handle(parts: Engine, event: dict[str, Any]) -> dict[str, Any]:
+    context = event["requestContext"]
+    connection_id = context["connectionId"]
+    try:
+        match context["eventType"]:
+            case "CONNECT":
+                query = event.get("queryStringParameters") or {}
+                await parts.sockets.connected(connection_id, query.get("orderId"), query.get("afterSeq"))
+            case "DISCONNECT":
+                await parts.sockets.disconnected(connection_id)
+            case _:
+                await parts.sockets.received(connection_id, event.get("body") or "")
+    except (Unavailable, StatementRefused) as error:
+        parts.telemetry.failure("socket event not handled", error, connectionId=connection_id)
+        return UNAVAILABLE
+    return OK

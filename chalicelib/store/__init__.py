@@ -1,0 +1,1 @@
+"""The only room that knows psycopg: each statement of sql/, and what it is for."""

@@ -1,0 +1,148 @@
+"""One connection to Postgres, opened on first use and again after it was lost."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from chalicelib.domain.clock import Clock
+from chalicelib.domain.errors import Contended, OutcomeUnknown, StatementRefused, Unavailable
+
+CONNECT_SECONDS = 3
+STATEMENT_SECONDS = 6.0
+PROBE_SECONDS = 1.0
+# A server, a pooler or a NAT may have dropped a connection that idled this long.
+IDLE_SECONDS = 5.0
+# Deadlock and serialisation failure: had no effect, and go through when tried again.
+PASSING = frozenset({"40P01", "40001"})
+PASSING_TRIES = 5
+# Lock timeout, statement timeout: had no effect.
+CONTENTION = PASSING | {"55P03", "57014"}
+# A session that the server ends says so with these; whether the statement took effect must be asked.
+SHUTDOWN_CLASSES = ("08", "57P")
+
+
+class Database:
+    """A connection that runs single statements in autocommit, one at a time."""
+
+    def __init__(self, url: str, clock: Clock, *, pooler: bool, name: str) -> None:
+        self._url = url
+        self._clock = clock
+        self._pooler = pooler
+        self._name = name
+        self._connection: AsyncConnection[TupleRow] | None = None
+        self._last_used = 0.0
+        self._turn = asyncio.Lock()
+
+    async def fetch(self, statement: str, params: Mapping[str, Any] | None = None) -> list[TupleRow]:
+        """Run one statement and return its rows.
+
+        Raises Unavailable if the statement was never sent, OutcomeUnknown if its reply was lost, Contended if the
+        server gave it up for another's sake, and StatementRefused for any other error; the last two had no effect.
+        """
+        async with self._turn:
+            for _ in range(PASSING_TRIES - 1):
+                try:
+                    return await self._once(statement, params)
+                except Contended as error:
+                    if error.code not in PASSING:
+                        raise
+            return await self._once(statement, params)
+
+    async def _once(self, statement: str, params: Mapping[str, Any] | None) -> list[TupleRow]:
+        connection = await self._ready()
+        rows = await self._run(connection, statement, params, STATEMENT_SECONDS)
+        self._last_used = self._clock.monotonic()
+        return rows
+
+    async def close(self) -> None:
+        """End the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def _ready(self) -> AsyncConnection[TupleRow]:
+        """An open connection: the present one if it still answers, else a new one."""
+        connection = self._connection
+        if connection is not None and self._clock.monotonic() - self._last_used > IDLE_SECONDS:
+            try:
+                await self._run(connection, "SELECT 1", None, PROBE_SECONDS)
+            except (Unavailable, StatementRefused):
+                await self.close()
+        if self._connection is None:
+            self._connection = await self._connect()
+        return self._connection
+
+    async def _connect(self) -> AsyncConnection[TupleRow]:
+        try:
+            return await AsyncConnection.connect(
+                self._url,
+                autocommit=True,
+                prepare_threshold=None if self._pooler else 1,
+                application_name=self._name,
+                connect_timeout=CONNECT_SECONDS,
+                keepalives=1,
+                keepalives_idle=10,
+                keepalives_interval=5,
+                keepalives_count=3,
+                tcp_user_timeout=15_000,
+            )
+        except psycopg.Error as error:
+            raise Unavailable(f"database: {_first_line(error)}") from error
+
+    async def _run(
+        self,
+        connection: AsyncConnection[TupleRow],
+        statement: str,
+        params: Mapping[str, Any] | None,
+        seconds: float,
+    ) -> list[TupleRow]:
+        running = asyncio.ensure_future(_execute(connection, statement, params))
+        try:
+            # Not asyncio.timeout: psycopg answers a cancellation by asking the silent server to cancel, and waits.
+            done, _ = await asyncio.wait({running}, timeout=seconds)
+            if not done:
+                await self._cut(connection, running)
+                raise OutcomeUnknown(f"database: no answer in {seconds:g} s")
+            return running.result()
+        except asyncio.CancelledError:
+            await self._cut(connection, running)
+            raise
+        except psycopg.Error as error:
+            raise await self._translate(connection, error) from error
+
+    async def _cut(self, connection: AsyncConnection[TupleRow], running: "asyncio.Future[Any]") -> None:
+        """Finish a connection whose peer is silent; shutting its socket down wakes the statement with an error."""
+        self._connection = None
+        if not connection.closed:
+            with socket.socket(fileno=os.dup(connection.fileno())) as peer:
+                peer.shutdown(socket.SHUT_RDWR)
+        await asyncio.wait({running}, timeout=PROBE_SECONDS)
+        if running.done() and not running.cancelled():
+            running.exception()
+        await connection.close()
+
+    async def _translate(self, connection: AsyncConnection[TupleRow], error: psycopg.Error) -> Exception:
+        code = error.sqlstate
+        if code is not None and code in CONTENTION:
+            return Contended(code, _first_line(error))
+        if connection.broken or connection.closed or code is None or code.startswith(SHUTDOWN_CLASSES):
+            await self.close()
+            return OutcomeUnknown(f"database: {_first_line(error)}")
+        return StatementRefused(f"{code}: {_first_line(error)}")
+
+
+async def _execute(
+    connection: AsyncConnection[TupleRow], statement: str, params: Mapping[str, Any] | None
+) -> list[TupleRow]:
+    cursor = await connection.execute(statement, params)
+    return await cursor.fetchall() if cursor.description else []
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

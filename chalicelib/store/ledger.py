@@ -1,0 +1,69 @@
+"""The simulated chain's ledger."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from chalicelib.store.database import Database
+from chalicelib.store.statements import load
+
+_SQL = load("ledger")
+
+
+class Swap(msgspec.Struct, frozen=True, kw_only=True):
+    """A transaction that arrives on the chain and will land `delay` seconds later. Amounts in base units."""
+
+    tx_id: str
+    order_id: UUID
+    outcome: str
+    venue: str
+    amount_in: int
+    amount_out: int
+    reason: str | None
+    delay: float
+    valid_until: datetime
+
+
+class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the ledger; `wait` is the whole seconds until it lands. A tombstone has no amounts."""
+
+    outcome: str
+    amount_in: int | None
+    amount_out: int | None
+    reason: str | None
+    venue: str | None
+    wait: int
+
+
+class Ledger:
+    """The simulated_swaps table, through one connection."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def land(self, swap: Swap) -> None:
+        """Take a transaction in, unless its id is known already or it comes too late."""
+        await self._database.fetch(_SQL["land"], msgspec.structs.asdict(swap))
+
+    async def look(self, tx_id: str) -> LedgerEntry | None:
+        """What the ledger knows of a transaction."""
+        rows = await self._database.fetch(_SQL["look"], {"tx_id": tx_id})
+        return _entry(rows[0]) if rows else None
+
+    async def bury(self, tx_id: str, order_id: UUID, valid_until: datetime) -> None:
+        """Leave a tombstone under the id of a transaction past its validity, unless it is there."""
+        await self._database.fetch(_SQL["bury"], {"tx_id": tx_id, "order_id": order_id, "valid_until": valid_until})
+
+
+def _entry(row: tuple[Any, ...]) -> LedgerEntry:
+    outcome, amount_in, amount_out, reason, venue, wait = row
+    return LedgerEntry(
+        outcome=outcome,
+        amount_in=None if amount_in is None else int(amount_in),
+        amount_out=None if amount_out is None else int(amount_out),
+        reason=reason,
+        venue=venue,
+        wait=wait,
+    )

@@ -1,0 +1,176 @@
+"""Orders: accepting, showing, listing, claiming, and finding those whose message was lost."""
+
+from collections.abc import Collection
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from chalicelib.domain.errors import OutcomeUnknown, Unavailable
+from chalicelib.domain.lifecycle import TERMINAL, Status
+from chalicelib.domain.order import ACCOUNT, TYPE, Claim, Terms
+from chalicelib.domain.retry import MAX_CRASHES
+from chalicelib.store.database import Database
+from chalicelib.store.statements import load
+
+_SQL = load("orders")
+_FIRST_META = '{"bound":true}'
+# Longer than any function may run, shorter than the queue's visibility timeout.
+LEASE_SECONDS = 15
+# A living order is sent again if nothing was heard of it for this long; the queue's visibility timeout.
+RESEND_SECONDS = 60
+_NEWEST = UUID(int=2**128 - 1)
+
+
+class Verdict(StrEnum):
+    """What came of an attempt to claim an order."""
+
+    CLAIMED = "claimed"
+    TERMINAL = "terminal"
+    PARKED = "parked"
+    LEASED = "leased"
+    EARLY = "early"
+    # Crashed too often: only the dead-letter function may claim it.
+    EXHAUSTED = "exhausted"
+    # Crashed before: may be claimed only with no other order in hand.
+    SUSPECT = "suspect"
+
+
+class ClaimResult(msgspec.Struct, frozen=True):
+    """The verdict on one order; `wait` is in whole seconds, for LEASED and EARLY."""
+
+    order_id: UUID
+    verdict: Verdict
+    wait: int
+    crashes: int
+    claim: Claim | None
+
+
+class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An order as stored. `events` is (seq, status, meta, ts) of each, only where one order was asked for."""
+
+    order_id: UUID
+    terms: Terms
+    status: Status
+    created_at: datetime
+    last_update: datetime
+    attempts: int
+    failure_reason: str | None
+    tx_hash: str | None
+    events: tuple[tuple[int, Status, msgspec.Raw, str], ...] | None
+
+
+class OpenSubmission(msgspec.Struct, frozen=True):
+    """A transaction whose outcome is not known: `overdue` is the seconds since it could last land."""
+
+    tx_id: str
+    venue: str
+    valid_until: datetime
+    overdue: float
+
+
+class Orders:
+    """The orders table, through one connection."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def accept(self, order_id: UUID, terms: Terms, ts: datetime) -> None:
+        """Store an order and its first event. A lost reply is asked about before it is reported as OutcomeUnknown."""
+        params = {
+            "id": order_id,
+            "payload": msgspec.json.encode(terms).decode(),
+            "meta": _FIRST_META,
+            "ts": ts,
+            "account": ACCOUNT,
+            "type": TYPE,
+        }
+        try:
+            await self._database.fetch(_SQL["accept"], params)
+        except OutcomeUnknown as lost:
+            try:
+                stored = await self._database.fetch(_SQL["exists"], {"id": order_id})
+            except Unavailable:
+                raise lost from None
+            if not stored:
+                # The lost statement may still be under way.
+                raise
+
+    async def show(self, order_id: UUID) -> OrderRecord | None:
+        """One order with its events."""
+        rows = await self._database.fetch(_SQL["show"], {"id": order_id})
+        return _record(rows[0]) if rows else None
+
+    async def newest(self, status: Status | None, before: UUID | None, limit: int) -> list[OrderRecord]:
+        """A page of orders, newest first, that are older than `before`."""
+        statement = "newest" if status is None else "newest_ended" if status in TERMINAL else "newest_living"
+        params = {"status": status, "before": before or _NEWEST, "limit": limit}
+        return [_record(row) for row in await self._database.fetch(_SQL[statement], params)]
+
+    async def claim(
+        self, order_ids: Collection[UUID], *, alone: bool = False, last_resort: bool = False
+    ) -> list[ClaimResult]:
+        """Claim each order that may be claimed; `last_resort` also takes parked and exhausted ones."""
+        params = {
+            "ids": list(order_ids),
+            "lease": LEASE_SECONDS,
+            "max_crashes": MAX_CRASHES,
+            "alone": alone,
+            "last_resort": last_resort,
+        }
+        return [_claim_result(row) for row in await self._database.fetch(_SQL["claim"], params)]
+
+    async def submission(self, tx_id: str) -> OpenSubmission:
+        """The write-ahead of an unresolved transaction."""
+        rows = await self._database.fetch(_SQL["submission"], {"tx_id": tx_id})
+        return OpenSubmission(*rows[0])
+
+    async def due(self, limit: int) -> list[UUID]:
+        """Living orders whose message must have been lost, marked as sent again."""
+        rows = await self._database.fetch(_SQL["due"], {"gap": RESEND_SECONDS, "limit": limit})
+        return [row[0] for row in rows]
+
+    async def due_parked(self, limit: int) -> list[UUID]:
+        """Parked orders whose transaction should be asked for once more, marked as sent."""
+        return [row[0] for row in await self._database.fetch(_SQL["due_parked"], {"limit": limit})]
+
+    async def migration(self) -> str:
+        """The newest migration that the database has."""
+        rows = await self._database.fetch(_SQL["health"])
+        return str(rows[0][0])
+
+
+def _claim_result(row: tuple[Any, ...]) -> ClaimResult:
+    order_id, verdict, crashes, open_tx, wait, token, payload, status, attempts, last_seq, last_update, timeline = row
+    claim = None
+    if verdict == Verdict.CLAIMED:
+        claim = Claim(
+            order_id=order_id,
+            claim_token=token,
+            terms=msgspec.json.decode(payload, type=Terms),
+            status=Status(status),
+            attempts=attempts,
+            crashes=crashes,
+            last_seq=last_seq,
+            last_update_ms=last_update,
+            open_tx=open_tx,
+            timeline=msgspec.json.decode(timeline, type=tuple[tuple[Status, int], ...]) if timeline else (),
+        )
+    return ClaimResult(order_id, Verdict(verdict), wait or 0, crashes, claim)
+
+
+def _record(row: tuple[Any, ...]) -> OrderRecord:
+    order_id, payload, status, created_at, last_update, attempts, failure_reason, tx_hash, events = row
+    return OrderRecord(
+        order_id=order_id,
+        terms=msgspec.json.decode(payload, type=Terms),
+        status=Status(status),
+        created_at=created_at,
+        last_update=last_update,
+        attempts=attempts,
+        failure_reason=failure_reason,
+        tx_hash=tx_hash,
+        events=msgspec.json.decode(events, type=tuple[tuple[int, Status, msgspec.Raw, str], ...]) if events else None,
+    )

@@ -1,0 +1,145 @@
+-- name: accept
+-- An order and its first event.
+WITH accepted AS (
+    INSERT INTO orders (id, payload, status, created_at, last_update, account, type, last_seq, enqueued_at)
+    VALUES (%(id)s, %(payload)s, 'pending', %(ts)s, %(ts)s, %(account)s, %(type)s, 1, engine_now())
+    RETURNING id
+)
+INSERT INTO order_events (order_id, seq, status, meta, ts)
+SELECT id, 1, 'pending', %(meta)s, %(ts)s FROM accepted
+
+-- name: exists
+SELECT 1 FROM orders WHERE id = %(id)s
+
+-- name: show
+SELECT id, payload::text, status, created_at, last_update, attempts, failure_reason, tx_hash,
+       (SELECT json_agg(json_build_array(seq, status, meta, to_char(ts AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) ORDER BY seq)::text
+        FROM order_events WHERE order_id = orders.id)
+FROM orders WHERE id = %(id)s
+
+-- name: newest
+SELECT id, payload::text, status, created_at, last_update, attempts, failure_reason, tx_hash, NULL
+FROM orders WHERE id < %(before)s ORDER BY id DESC LIMIT %(limit)s
+
+-- name: newest_living
+SELECT id, payload::text, status, created_at, last_update, attempts, failure_reason, tx_hash, NULL
+FROM orders WHERE outcome IS NULL AND status = %(status)s AND id < %(before)s ORDER BY id DESC LIMIT %(limit)s
+
+-- name: newest_ended
+SELECT id, payload::text, status, created_at, last_update, attempts, failure_reason, tx_hash, NULL
+FROM orders WHERE outcome = %(status)s AND id < %(before)s ORDER BY id DESC LIMIT %(limit)s
+
+-- name: claim
+-- Takes each order that may be taken; the verdict says why another was refused. Everything is decided on the row as
+-- it is after its lock was waited for: `locked` reads the latest version, and nothing else is read to decide.
+WITH locked AS (
+    SELECT id, outcome, parked_at, lease_until, next_try_at, crashes, open_tx,
+           crashes + (coalesce(lease_until <= engine_now(), false))::int AS counted
+    FROM orders WHERE id = ANY(%(ids)s) ORDER BY id FOR UPDATE
+), judged AS (
+    SELECT *, CASE
+        WHEN outcome IS NOT NULL THEN 'terminal'
+        WHEN parked_at IS NOT NULL AND NOT %(last_resort)s THEN 'parked'
+        WHEN lease_until > engine_now() THEN 'leased'
+        WHEN next_try_at > engine_now() THEN 'early'
+        WHEN counted >= %(max_crashes)s AND NOT %(last_resort)s THEN 'exhausted'
+        WHEN counted > 0 AND NOT %(alone)s THEN 'suspect'
+        ELSE 'claimed' END AS verdict
+    FROM locked
+), touched AS (
+    UPDATE orders o SET
+        crashes = j.counted,
+        claim_token = o.claim_token + (j.verdict = 'claimed')::int,
+        lease_until = CASE WHEN j.verdict = 'claimed' THEN engine_now() + %(lease)s * interval '1 second' END
+    FROM judged j
+    WHERE o.id = j.id AND j.verdict IN ('claimed', 'suspect', 'exhausted')
+    RETURNING o.id, o.claim_token, o.payload::text AS payload, o.status, o.attempts, o.last_seq, o.last_update
+)
+SELECT j.id, j.verdict, j.counted, j.open_tx,
+       greatest(0, ceil(extract(epoch FROM
+           (CASE j.verdict WHEN 'leased' THEN j.lease_until ELSE j.next_try_at END) - engine_now())))::int AS wait,
+       t.claim_token, t.payload, t.status, t.attempts, t.last_seq,
+       (extract(epoch FROM t.last_update) * 1000)::bigint,
+       CASE WHEN j.open_tx IS NOT NULL THEN
+           (SELECT json_agg(json_build_array(e.status, (extract(epoch FROM e.ts) * 1000)::bigint) ORDER BY e.seq)::text
+            FROM order_events e WHERE e.order_id = j.id) END
+FROM judged j LEFT JOIN touched t USING (id)
+
+-- name: submission
+-- The unresolved transaction of a claimed order: until when it can land, and for how long it has been past that.
+SELECT tx_id, venue, valid_until, extract(epoch FROM engine_now() - valid_until)::float8
+FROM submissions WHERE tx_id = %(tx_id)s
+
+-- name: write_transitions
+-- What holders did since the last flush: the orders' new state, their events, submissions and outcomes, in one
+-- statement that touches only orders still held under the same claim at the same seq.
+WITH input AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(%(entries)s::json) AS i(
+        order_id uuid, claim_token bigint, base_seq int, last_seq int, status text, last_update timestamptz,
+        attempts int, failure_reason text, tx_hash text, open_tx text, outcome text,
+        released boolean, next_try_ms int, parked boolean, events json, submission json, resolved json)
+), moved AS (
+    UPDATE orders o SET
+        last_seq = i.last_seq, status = i.status, last_update = i.last_update, attempts = i.attempts,
+        failure_reason = i.failure_reason, tx_hash = i.tx_hash, open_tx = i.open_tx, outcome = i.outcome,
+        lease_until = CASE WHEN NOT i.released THEN o.lease_until END,
+        next_try_at = engine_now() + i.next_try_ms * interval '1 millisecond',
+        enqueued_at = CASE WHEN i.released THEN engine_now() ELSE o.enqueued_at END,
+        parked_at = CASE WHEN i.parked THEN coalesce(o.parked_at, engine_now()) END
+    FROM input i
+    WHERE o.id = i.order_id AND o.claim_token = i.claim_token AND o.last_seq = i.base_seq AND o.outcome IS NULL
+    RETURNING o.id, i.events, i.submission, i.resolved
+), logged AS (
+    INSERT INTO order_events (order_id, seq, status, meta, ts)
+    SELECT m.id, e.seq, e.status, e.meta, e.ts
+    FROM moved m CROSS JOIN LATERAL json_to_recordset(m.events) AS e(seq int, status text, meta json, ts timestamptz)
+), submitted AS (
+    INSERT INTO submissions (tx_id, order_id, attempt, venue, amount_in, min_amount_out, written_at, valid_until)
+    SELECT s.tx_id, m.id, s.attempt, s.venue, s.amount_in, s.min_amount_out, engine_now(),
+           engine_now() + s.valid_ms * interval '1 millisecond'
+    FROM moved m CROSS JOIN LATERAL json_to_record(m.submission) AS s(
+        tx_id text, attempt int, venue text, amount_in numeric, min_amount_out numeric, valid_ms int)
+    WHERE m.submission IS NOT NULL
+    RETURNING order_id, valid_until
+), resolved AS (
+    UPDATE submissions s SET outcome = r.outcome
+    FROM moved m CROSS JOIN LATERAL json_to_record(m.resolved) AS r(tx_id text, outcome text)
+    WHERE s.tx_id = r.tx_id
+)
+SELECT m.id, s.valid_until FROM moved m LEFT JOIN submitted s ON s.order_id = m.id
+
+-- name: ask_transitions
+-- How far the orders of a flush are whose reply was lost.
+SELECT o.id, o.claim_token, o.last_seq, s.valid_until
+FROM orders o LEFT JOIN submissions s ON s.tx_id = o.open_tx
+WHERE o.id = ANY(%(ids)s)
+
+-- name: due
+-- Orders that nobody is working on and whose id should be on the queue, but seems lost. The gap doubles with each
+-- re-send: it is at least the time that passed from the last transition to the last send.
+UPDATE orders o SET enqueued_at = engine_now()
+FROM (
+    SELECT id FROM orders
+    WHERE outcome IS NULL AND parked_at IS NULL
+      AND (lease_until IS NULL OR lease_until <= engine_now())
+      AND (next_try_at IS NULL OR next_try_at <= engine_now())
+      AND enqueued_at <= engine_now()
+          - greatest(%(gap)s * interval '1 second', least(enqueued_at - last_update, interval '1 hour'))
+    ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+) lost
+WHERE o.id = lost.id
+RETURNING o.id
+
+-- name: due_parked
+-- Parked orders whose transaction has not been asked for within the last hour.
+UPDATE orders o SET enqueued_at = engine_now()
+FROM (
+    SELECT id FROM orders
+    WHERE outcome IS NULL AND parked_at IS NOT NULL AND enqueued_at <= engine_now() - interval '1 hour'
+    ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+) parked
+WHERE o.id = parked.id
+RETURNING o.id
+
+-- name: health
+SELECT coalesce(max(migration_id), 'none') FROM _yoyo_migration

@@ -1,0 +1,95 @@
+-- name: connect
+INSERT INTO connections (id, connected_at, expires_at, first_frame)
+VALUES (%(id)s, engine_now(), engine_now() + %(lifetime)s * interval '1 second', %(first_frame)s)
+ON CONFLICT (id) DO NOTHING
+
+-- name: open
+-- The gateway delivers to this socket from now on. Returns the bind that came with the connect and is not served yet.
+WITH opened AS (UPDATE connections SET open = true WHERE id = %(id)s AND NOT open)
+SELECT first_frame, extract(epoch FROM engine_now() - connected_at)::float8 FROM connections WHERE id = %(id)s
+
+-- name: forget
+DELETE FROM connections WHERE id = %(id)s
+
+-- name: last_seq
+SELECT last_seq FROM orders WHERE id = %(id)s
+
+-- name: bind
+-- Follow an order from after a frame; following it again starts again from there.
+INSERT INTO subscriptions AS s (connection_id, order_id, last_seq)
+SELECT c.id, %(order_id)s, %(after_seq)s FROM connections c
+WHERE c.id = %(id)s AND (SELECT count(*) FROM subscriptions WHERE connection_id = %(id)s) < %(most)s
+ON CONFLICT (connection_id, order_id) DO UPDATE SET last_seq = EXCLUDED.last_seq, bind_no = s.bind_no + 1
+RETURNING 1
+
+-- name: bind_first
+-- The same for the bind that came with the connect: whoever takes the stored frame away serves it, once.
+WITH taken AS (
+    UPDATE connections SET first_frame = NULL WHERE id = %(id)s AND first_frame IS NOT NULL RETURNING id
+)
+INSERT INTO subscriptions AS s (connection_id, order_id, last_seq)
+SELECT id, %(order_id)s, %(after_seq)s FROM taken
+ON CONFLICT (connection_id, order_id) DO UPDATE SET last_seq = EXCLUDED.last_seq, bind_no = s.bind_no + 1
+RETURNING 1
+
+-- name: drop_first
+UPDATE connections SET first_frame = NULL WHERE id = %(id)s
+
+-- name: lease
+-- Take the lagging subscriptions of some orders, and read the events that each of them lacks.
+WITH lagging AS (
+    SELECT s.connection_id, s.order_id, c.push_failures,
+           extract(epoch FROM engine_now() - c.connected_at)::float8 AS age
+    FROM subscriptions s
+    JOIN orders o ON o.id = s.order_id AND o.last_seq > s.last_seq
+    JOIN connections c ON c.id = s.connection_id AND c.open AND (c.not_before IS NULL OR c.not_before <= engine_now())
+    WHERE s.order_id = ANY(%(order_ids)s) AND (s.lease_until IS NULL OR s.lease_until <= engine_now())
+    ORDER BY s.connection_id, s.order_id LIMIT %(most)s
+    FOR UPDATE OF s
+), leased AS (
+    UPDATE subscriptions s
+    SET lease_holder = %(holder)s, lease_until = engine_now() + %(lease)s * interval '1 second'
+    FROM lagging l WHERE s.connection_id = l.connection_id AND s.order_id = l.order_id
+    RETURNING s.connection_id, s.order_id, s.last_seq, s.bind_no, l.push_failures, l.age
+)
+SELECT l.connection_id, l.order_id, l.last_seq, l.bind_no, l.push_failures, l.age, e.seq, e.status, e.meta::text, e.ts
+FROM leased l LEFT JOIN order_events e ON e.order_id = l.order_id AND e.seq > l.last_seq
+ORDER BY l.connection_id, l.order_id, e.seq
+
+-- name: release
+-- Give leases back. The cursor moves only if no bind came in between.
+UPDATE subscriptions s
+SET lease_holder = NULL, lease_until = NULL,
+    last_seq = CASE WHEN s.bind_no = i.bind_no THEN i.last_seq ELSE s.last_seq END
+FROM json_to_recordset(%(released)s::json) AS i(connection_id text, order_id uuid, last_seq int, bind_no int)
+WHERE s.connection_id = i.connection_id AND s.order_id = i.order_id AND s.lease_holder = %(holder)s
+
+-- name: hold_back
+-- No push to this socket for a while; only one of several callers is told so.
+UPDATE connections SET not_before = engine_now() + %(delay)s * interval '1 second', push_failures = push_failures + 1
+WHERE id = %(id)s AND (not_before IS NULL OR not_before <= engine_now())
+RETURNING 1
+
+-- name: recover
+UPDATE connections SET push_failures = 0, not_before = NULL WHERE id = ANY(%(ids)s) AND push_failures > 0
+
+-- name: followed
+-- The orders whose events a socket lacks, and the whole seconds until pushes to it are allowed again.
+SELECT s.order_id, greatest(0, ceil(extract(epoch FROM c.not_before - engine_now())))::int
+FROM connections c
+JOIN subscriptions s ON s.connection_id = c.id
+JOIN orders o ON o.id = s.order_id AND o.last_seq > s.last_seq
+WHERE c.id = %(id)s
+
+-- name: lagging
+-- Sockets that lack events and that nobody is serving, or whose first frame still waits.
+SELECT DISTINCT c.id
+FROM connections c
+LEFT JOIN subscriptions s ON s.connection_id = c.id AND (s.lease_until IS NULL OR s.lease_until <= engine_now())
+LEFT JOIN orders o ON o.id = s.order_id AND o.last_seq > s.last_seq
+WHERE (o.id IS NOT NULL AND c.open AND (c.not_before IS NULL OR c.not_before <= engine_now()))
+   OR (c.first_frame IS NOT NULL AND c.connected_at < engine_now() - interval '10 seconds')
+LIMIT %(most)s
+
+-- name: expire
+DELETE FROM connections WHERE expires_at <= engine_now()

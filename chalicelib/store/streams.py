@@ -1,0 +1,138 @@
+"""Sockets, what they follow, and the leases under which their frames are pushed."""
+
+from collections.abc import Collection, Sequence
+from itertools import groupby
+from uuid import UUID
+
+import msgspec
+
+from chalicelib.domain.event import Event
+from chalicelib.domain.lifecycle import Status
+from chalicelib.store.database import Database
+from chalicelib.store.statements import load
+
+_SQL = load("streams")
+# Longer than a push may take.
+LEASE_SECONDS = 15
+# API Gateway ends a socket after two hours.
+CONNECTION_SECONDS = 2 * 3600 + 600
+MOST_SUBSCRIPTIONS = 1000
+# Subscriptions leased at once: bounds what one statement returns.
+MOST_LEASED = 100
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """A lagging subscription, held for pushing `events` to its socket; `age` is the connection's, in seconds."""
+
+    connection_id: str
+    order_id: UUID
+    last_seq: int
+    bind_no: int
+    push_failures: int
+    age: float
+    events: tuple[Event, ...]
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A socket that takes frames: the bind that came with its connect, until served, and its age in seconds."""
+
+    first_frame: str | None
+    age: float
+
+
+class Release(msgspec.Struct, frozen=True):
+    """A lease given back, with the cursor after what was pushed."""
+
+    connection_id: str
+    order_id: UUID
+    last_seq: int
+    bind_no: int
+
+
+class Streams:
+    """The connections and subscriptions tables, through one connection."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def connect(self, connection_id: str, first_frame: str | None) -> None:
+        """Remember a socket that is opening, and the bind that came with it."""
+        params = {"id": connection_id, "first_frame": first_frame, "lifetime": CONNECTION_SECONDS}
+        await self._database.fetch(_SQL["connect"], params)
+
+    async def open(self, connection_id: str) -> Opened | None:
+        """The socket takes frames from now on; None where it is unknown."""
+        rows = await self._database.fetch(_SQL["open"], {"id": connection_id})
+        return Opened(*rows[0]) if rows else None
+
+    async def forget(self, connection_id: str) -> None:
+        """The socket is closed."""
+        await self._database.fetch(_SQL["forget"], {"id": connection_id})
+
+    async def log_length(self, order_id: UUID) -> int | None:
+        """How many events an order has; None where there is no such order."""
+        rows = await self._database.fetch(_SQL["last_seq"], {"id": order_id})
+        return rows[0][0] if rows else None
+
+    async def bind(self, connection_id: str, order_id: UUID, after_seq: int, *, first: bool) -> bool:
+        """Follow an order. False where the socket is unknown or follows too many, or the first bind was served."""
+        params = {"id": connection_id, "order_id": order_id, "after_seq": after_seq, "most": MOST_SUBSCRIPTIONS}
+        return bool(await self._database.fetch(_SQL["bind_first" if first else "bind"], params))
+
+    async def drop_first(self, connection_id: str) -> None:
+        """The bind that came with the connect was refused."""
+        await self._database.fetch(_SQL["drop_first"], {"id": connection_id})
+
+    async def lease(self, order_ids: Collection[UUID], holder: UUID) -> list[Lease]:
+        """Lease lagging subscriptions of some orders, with the events that they lack."""
+        params = {
+            "order_ids": list(order_ids),
+            "holder": holder,
+            "lease": LEASE_SECONDS,
+            "most": MOST_LEASED,
+        }
+        rows = await self._database.fetch(_SQL["lease"], params)
+        return [
+            Lease(
+                connection_id,
+                order_id,
+                last_seq,
+                bind_no,
+                push_failures,
+                age,
+                tuple(
+                    Event(seq, Status(status), msgspec.Raw(meta.encode()), ts)
+                    for *_, seq, status, meta, ts in group
+                    if seq is not None
+                ),
+            )
+            for (connection_id, order_id, last_seq, bind_no, push_failures, age), group in groupby(
+                rows, key=lambda row: row[:6]
+            )
+        ]
+
+    async def release(self, releases: Sequence[Release], holder: UUID) -> None:
+        """Give leases back."""
+        params = {"released": msgspec.json.encode(releases).decode(), "holder": holder}
+        await self._database.fetch(_SQL["release"], params)
+
+    async def hold_back(self, connection_id: str, delay: float) -> bool:
+        """No push to a socket for `delay` seconds; False where another caller has just said so."""
+        return bool(await self._database.fetch(_SQL["hold_back"], {"id": connection_id, "delay": delay}))
+
+    async def recover(self, connection_ids: Collection[str]) -> None:
+        """Sockets that had failed take frames again."""
+        await self._database.fetch(_SQL["recover"], {"ids": list(connection_ids)})
+
+    async def followed(self, connection_id: str) -> tuple[list[UUID], int]:
+        """The orders whose events a socket lacks, and the whole seconds until it may be pushed to."""
+        rows = await self._database.fetch(_SQL["followed"], {"id": connection_id})
+        return [row[0] for row in rows], max((row[1] or 0 for row in rows), default=0)
+
+    async def lagging(self, most: int) -> list[str]:
+        """Sockets that lack events while nobody is pushing to them."""
+        return [row[0] for row in await self._database.fetch(_SQL["lagging"], {"most": most})]
+
+    async def expire(self) -> None:
+        """Forget sockets older than any can be."""
+        await self._database.fetch(_SQL["expire"])

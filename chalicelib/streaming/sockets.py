@@ -1,0 +1,155 @@
+"""A socket's life: connect, frames of the client, deliveries, disconnect."""
+
+from collections.abc import Collection
+from typing import Protocol
+from uuid import UUID
+
+from chalicelib.aws.queues import Message
+from chalicelib.domain.errors import ClientError, ConnectionGone, NotFound, PushError, StatementRefused, Unavailable
+from chalicelib.domain.event import error_bytes
+from chalicelib.domain.message import delivery_body
+from chalicelib.store.streams import Opened
+from chalicelib.streaming.protocol import Bind, from_query, parse
+from chalicelib.streaming.publisher import OPENING_SECONDS, Deliveries, Pusher
+from chalicelib.telemetry import Telemetry
+
+ERROR_SECONDS = 2.0
+# The gateway delivers to a socket only once $connect has returned.
+FIRST_DELIVERY_SECONDS = 1
+
+
+class SocketStore(Protocol):
+    """Where sockets and what they follow are kept."""
+
+    async def connect(self, connection_id: str, first_frame: str | None) -> None:
+        """Remember a socket that is opening, and the bind that came with it."""
+        ...
+
+    async def open(self, connection_id: str) -> Opened | None:
+        """The socket takes frames from now on; None where it is unknown."""
+        ...
+
+    async def forget(self, connection_id: str) -> None:
+        """The socket is closed."""
+        ...
+
+    async def log_length(self, order_id: UUID) -> int | None:
+        """How many events an order has; None where there is no such order."""
+        ...
+
+    async def bind(self, connection_id: str, order_id: UUID, after_seq: int, *, first: bool) -> bool:
+        """Follow an order. False where the socket is unknown or follows too many, or the first bind was served."""
+        ...
+
+    async def drop_first(self, connection_id: str) -> None:
+        """The bind that came with the connect was refused."""
+        ...
+
+    async def followed(self, connection_id: str) -> tuple[list[UUID], int]:
+        """The orders whose events a socket lacks, and the whole seconds until it may be pushed to."""
+        ...
+
+
+class News(Protocol):
+    """Who brings events to the sockets."""
+
+    def notify(self, order_ids: Collection[UUID]) -> None:
+        """These orders have news."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until all news is out."""
+        ...
+
+
+class Sockets:
+    """What happens on sockets. Every frame of a client is answered: by events, or by one error frame."""
+
+    def __init__(
+        self, *, store: SocketStore, pusher: Pusher, publisher: News, deliveries: Deliveries, telemetry: Telemetry
+    ) -> None:
+        self._store = store
+        self._pusher = pusher
+        self._publisher = publisher
+        self._deliveries = deliveries
+        self._telemetry = telemetry
+
+    async def connected(self, connection_id: str, order_id: str | None, after_seq: str | None) -> None:
+        """A socket is opening. A bind in its query string is served as soon as the gateway delivers to it."""
+        first_frame = from_query(order_id, after_seq)
+        await self._store.connect(connection_id, first_frame)
+        if first_frame is not None:
+            # Refused, it waits for the client's first frame or the sweep.
+            await self._deliveries.send([Message(delivery_body(connection_id), FIRST_DELIVERY_SECONDS)])
+
+    async def received(self, connection_id: str, text: str) -> None:
+        """The client sent a frame."""
+        try:
+            await self._open(connection_id)
+            await self._bind(connection_id, parse(text), first=False)
+        except ClientError as error:
+            await self._tell(connection_id, str(error), error.code)
+        except (Unavailable, StatementRefused) as error:
+            self._telemetry.failure("frame not served", error, connectionId=connection_id)
+            await self._tell(connection_id, "the engine cannot reach its database, send the frame again", "unavailable")
+        await self._publisher.drain()
+
+    async def delivered(self, connection_id: str) -> None:
+        """A delivery is due: the socket may lack frames. Raises Unavailable or StatementRefused: deliver again."""
+        await self._open(connection_id)
+        order_ids, wait = await self._store.followed(connection_id)
+        if wait > 0:
+            await self._deliveries.send([Message(delivery_body(connection_id), wait)])
+        else:
+            self._publisher.notify(order_ids)
+        await self._publisher.drain()
+
+    async def disconnected(self, connection_id: str) -> None:
+        """The socket is closed."""
+        await self._store.forget(connection_id)
+
+    async def _open(self, connection_id: str) -> None:
+        """The gateway delivers to the socket now; serve the bind that came with the connect."""
+        opened = await self._store.open(connection_id)
+        if opened is None or opened.first_frame is None:
+            return
+        try:
+            await self._bind(connection_id, parse(opened.first_frame), first=True)
+        except ClientError as error:
+            await self._refuse_first(connection_id, error, opening=opened.age < OPENING_SECONDS)
+
+    async def _refuse_first(self, connection_id: str, error: ClientError, *, opening: bool) -> None:
+        """Tell why the bind that came with the connect is not served; it stays stored until that is told."""
+        try:
+            await self._pusher.push(connection_id, error_bytes(str(error), error.code), ERROR_SECONDS)
+        except ConnectionGone:
+            if opening:
+                await self._deliveries.send([Message(delivery_body(connection_id), FIRST_DELIVERY_SECONDS)])
+            else:
+                await self._store.forget(connection_id)
+        except PushError as failure:
+            self._telemetry.failure("error frame left to the sweep", failure, connectionId=connection_id)
+        else:
+            await self._store.drop_first(connection_id)
+
+    async def _bind(self, connection_id: str, bind: Bind, *, first: bool) -> None:
+        length = await self._store.log_length(bind.order_id)
+        if length is None:
+            raise NotFound("unknown_order", f"no order has the id {bind.order_id}")
+        if bind.after_seq > length:
+            raise ClientError(
+                "invalid_after_seq", f"afterSeq {bind.after_seq} is beyond the log, which ends at {length}"
+            )
+        bound = await self._store.bind(connection_id, bind.order_id, bind.after_seq, first=first)
+        if not bound and not first:
+            raise ClientError(
+                "too_many_orders",
+                "this socket follows as many orders as it may, or is not known any more: open another",
+            )
+        self._publisher.notify([bind.order_id])
+
+    async def _tell(self, connection_id: str, message: str, code: str) -> None:
+        try:
+            await self._pusher.push(connection_id, error_bytes(message, code), ERROR_SECONDS)
+        except PushError as error:
+            self._telemetry.failure("error frame not delivered", error, connectionId=connection_id)

@@ -1,0 +1,1 @@
+"""Markets: who quotes, and where transactions land."""

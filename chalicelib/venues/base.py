@@ -1,0 +1,83 @@
+"""What the engine needs of a market: venues that quote, and a chain that transactions are sent to."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from chalicelib.domain.order import Terms
+from chalicelib.domain.quote import Quote, Route
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One attempt at an order: what is quoted, and the key of every draw made for it."""
+
+    order_id: UUID
+    # Counts from 1.
+    number: int
+    terms: Terms
+
+
+class Transaction(msgspec.Struct, frozen=True):
+    """A transaction made for a route and not sent yet. Its id is decided here and never changes."""
+
+    tx_id: str
+    attempt: Attempt
+    route: Route
+    # For how long after its write-ahead it may land.
+    valid_ms: int
+
+
+class Outcome(StrEnum):
+    """What the chain says of a transaction."""
+
+    SUCCEEDED = "succeeded"
+    # It landed and moved nothing, for instance because the price had moved too far.
+    REVERTED = "reverted"
+    # It never landed and never will.
+    DEAD = "dead"
+    UNKNOWN = "unknown"
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the chain knows of one transaction. Amounts in base units, for SUCCEEDED."""
+
+    outcome: Outcome
+    venue: str = ""
+    amount_in: int = 0
+    amount_out: int = 0
+    reason: str = ""
+    # For UNKNOWN: the whole seconds until it should land; None where the chain has not seen it.
+    ask_again: int | None = None
+
+
+class Venue(Protocol):
+    """A place that quotes a price."""
+
+    name: str
+
+    async def quote(self, attempt: Attempt) -> Quote:
+        """What it would pay now. Raises QuoteUnavailable."""
+        ...
+
+
+class Chain(Protocol):
+    """Where transactions land. Sending one id twice is harmless."""
+
+    def prepare(self, attempt: Attempt, route: Route) -> Transaction:
+        """Make the transaction of a route."""
+        ...
+
+    async def send(self, transaction: Transaction, valid_until: datetime) -> int:
+        """Send it; returns at once, with the whole seconds after which to ask for it."""
+        ...
+
+    async def ask(self, tx_id: str) -> Answer:
+        """What became of it."""
+        ...
+
+    async def decide(self, tx_id: str, order_id: UUID, valid_until: datetime) -> Answer:
+        """The same for one past `valid_until` that the chain has not seen: from now on it can't land any more."""
+        ...

@@ -1,0 +1,11 @@
+-- Bounds on what one session may hold up, as settings of the role in this database: poolers refuse them at connect.
+-- depends: 0003_simulated_chain
+
+DO $$
+BEGIN
+    EXECUTE format('ALTER ROLE %I IN DATABASE %I SET statement_timeout = %L', current_user, current_database(), '5s');
+    EXECUTE format('ALTER ROLE %I IN DATABASE %I SET lock_timeout = %L', current_user, current_database(), '2s');
+    EXECUTE format('ALTER ROLE %I IN DATABASE %I SET idle_in_transaction_session_timeout = %L',
+                   current_user, current_database(), '10s');
+END
+$$;
