@@ -4,7 +4,6 @@ import asyncio
 import threading
 from collections.abc import Coroutine
 from decimal import Decimal
-from functools import cache
 from typing import Any, TypeVar
 
 from chalicelib import settings
@@ -38,16 +37,19 @@ class Engine:
 
     def __init__(self, given: Settings) -> None:
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="engine", daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="engine", daemon=True)
+        self._thread.start()
         clock, entropy, sqs = SystemClock(), SystemEntropy(), Sqs()
         self.telemetry = Telemetry(given.log_level)
         # Publishing has a connection of its own: it never holds up a write-ahead.
         self.work = Database(given.database_url, clock, pooler=given.database_pooler, name="order-engine work")
-        publishing = Database(given.database_url, clock, pooler=given.database_pooler, name="order-engine publishing")
+        self.publishing = Database(
+            given.database_url, clock, pooler=given.database_pooler, name="order-engine publishing"
+        )
         self.orders = Orders(self.work)
         self.orders_queue = Queue(sqs, given.orders_queue)
         dead_letters, deliveries = Queue(sqs, given.dead_letters_queue), Queue(sqs, given.deliveries_queue)
-        streams, push = Streams(publishing), Push(given.push_endpoint)
+        streams, push = Streams(self.publishing), Push(given.push_endpoint)
         publisher = Publisher(
             subscriptions=streams,
             pusher=push,
@@ -106,6 +108,14 @@ class Engine:
         """Run a coroutine on the container's one event loop and wait for its result."""
         return asyncio.run_coroutine_threadsafe(self._reported(work), self._loop).result()
 
+    def close(self) -> None:
+        """End the container: its connections and its loop."""
+        self.run(self.work.close())
+        self.run(self.publishing.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
     async def _reported(self, work: Coroutine[Any, Any, T]) -> T:
         try:
             return await work
@@ -124,15 +134,23 @@ def simulated_market(
 
 
 _building = threading.Lock()
-
-
-@cache
-def _built() -> Engine:
-    return Engine(settings.read())
+_engine: Engine | None = None
 
 
 def engine() -> Engine:
-    """The container's engine."""
+    """The container's engine, built on the first call."""
+    global _engine  # noqa: PLW0603 - a container has one
     # Two threads of one server must not build two.
     with _building:
-        return _built()
+        if _engine is None:
+            _engine = Engine(settings.read())
+        return _engine
+
+
+def close() -> None:
+    """End the container's engine; the next call of `engine` builds another."""
+    global _engine  # noqa: PLW0603
+    with _building:
+        if _engine is not None:
+            _engine.close()
+            _engine = None

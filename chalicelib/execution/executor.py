@@ -79,7 +79,7 @@ class Executor:
 
         Raises ClaimLost, Unavailable or StatementRefused from the journal; the claim then ends with its lease.
         """
-        hold = Hold(claim, self._journal, self._clock)
+        hold = Hold(claim, self._journal, self._clock, self._telemetry)
         if hold.open_tx is not None:
             return await self._reconcile(hold, hold.open_tx)
         if hold.status in (Status.ROUTING, Status.BUILDING):
@@ -91,7 +91,7 @@ class Executor:
 
     async def resolve(self, claim: Claim) -> Disposition:
         """The same for an order whose message ended among the dead letters: settles it, or sends it on its way."""
-        hold = Hold(claim, self._journal, self._clock)
+        hold = Hold(claim, self._journal, self._clock, self._telemetry)
         if hold.open_tx is not None:
             found = await self._reconcile(hold, hold.open_tx)
         elif hold.crashes >= MAX_CRASHES:

@@ -10,6 +10,7 @@ from chalicelib.domain.lifecycle import TERMINAL, Status, is_legal
 from chalicelib.domain.order import Claim, Terms
 from chalicelib.domain.transition import Resolved, Submission, Transition
 from chalicelib.store.journal import Written
+from chalicelib.telemetry import Telemetry
 
 
 class TransitionLog(Protocol):
@@ -23,10 +24,11 @@ class TransitionLog(Protocol):
 class Hold:
     """The state of one order under one claim. Every write carries the claim's token and the seq that it follows."""
 
-    def __init__(self, claim: Claim, journal: TransitionLog, clock: Clock) -> None:
+    def __init__(self, claim: Claim, journal: TransitionLog, clock: Clock, telemetry: Telemetry) -> None:
         self._claim = claim
         self._journal = journal
         self._clock = clock
+        self._telemetry = telemetry
         self._seq = claim.last_seq
         self._last = datetime.fromtimestamp(claim.last_update_ms / 1000, UTC)
         self._unconfirmed: list[Written] = []
@@ -61,6 +63,7 @@ class Hold:
         self.status = status
         self.timeline.append((status, int(self._last.timestamp() * 1000)))
         self._seq += 1
+        self._telemetry.moved(self.order_id, status, self._seq)
         return Event(self._seq, status, raw(meta), self._last)
 
     def put(

@@ -1,0 +1,97 @@
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import psycopg
+import pytest
+from moto.server import ThreadedMotoServer
+from mypy_boto3_sqs import SQSClient
+from psycopg import sql
+
+from chalicelib import bootstrap
+from local.migrate import migrate
+from local.postgres import Postgres, ephemeral
+from tests.integration.gateway import Gateway
+from tests.integration.rig import Rig
+
+TEMPLATE = "engine_template"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with ephemeral() as server:
+        migrate(server.ensure_database(TEMPLATE))
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres: Postgres) -> Iterator[str]:
+    """A migrated database of the test's own."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
+        )
+    yield postgres.url(name)
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def aws_endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def sqs(aws_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> SQSClient:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws_endpoint)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    return boto3.client("sqs")
+
+
+@pytest.fixture
+def queues(sqs: SQSClient) -> dict[str, str]:
+    """The stack's queues, with its redrive."""
+    prefix = uuid.uuid4().hex[:8]
+    urls: dict[str, str] = {}
+    dead_letters: dict[str, Any] = {"VisibilityTimeout": "60"}
+    for name in ("dead-letters", "deliveries"):
+        urls[name] = sqs.create_queue(QueueName=f"{prefix}-{name}", Attributes=dead_letters)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=urls["dead-letters"], AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    redrive = f'{{"deadLetterTargetArn": "{arn}", "maxReceiveCount": 6}}'
+    urls["orders"] = sqs.create_queue(
+        QueueName=f"{prefix}-orders", Attributes={"VisibilityTimeout": "60", "RedrivePolicy": redrive}
+    )["QueueUrl"]
+    return urls
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    gateway = Gateway()
+    yield gateway
+    gateway.close()
+
+
+@pytest.fixture
+def rig(
+    database_url: str,
+    sqs: SQSClient,
+    queues: dict[str, str],
+    gateway: Gateway,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Rig]:
+    """One container without simulated delays."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("PUSH_ENDPOINT", gateway.endpoint)
+    monkeypatch.setenv("VENUE_TIME_SCALE", "0")
+    for name, url in queues.items():
+        monkeypatch.setenv(f"{name.replace('-', '_').upper()}_QUEUE", url)
+    yield Rig(database_url, sqs, queues, gateway)
+    bootstrap.close()
