@@ -1,0 +1,143 @@
+"""`make run`: the whole engine on this machine, an example order, and then service until Ctrl-C."""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import psycopg
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infrastructure.deploy import DeployError
+from infrastructure.package import ROOT, PackageError
+from local import example, terminal
+from local.aws import MiniStackError
+from local.postgres import PostgresError
+from local.stack import Plan, Stack, StackError
+
+HOME = ROOT / ".local"
+DEFAULT_PORT = 3000
+DEFAULT_AWS_PORT = 4566
+LAST_PORT = 65535
+# The engine's variables that the template has a parameter for.
+PARAMETERS = {
+    "DATABASE_POOLER": "DatabasePooler",
+    "PUSH_ENDPOINT": "PushEndpoint",
+    "VENUE_TIME_SCALE": "VenueTimeScale",
+    "VENUE_SEED": "VenueSeed",
+    "LOG_LEVEL": "LogLevel",
+    "SWEEP_BACKLOG_LIMIT": "SweepBacklogLimit",
+}
+EXPECTED = (
+    BotoCoreError,
+    ClientError,
+    DeployError,
+    MiniStackError,
+    PackageError,
+    PostgresError,
+    StackError,
+    psycopg.OperationalError,
+)
+
+
+class AlreadyRunning(Exception):
+    """Another process has the directory."""
+
+
+def plan() -> Plan:
+    """What the environment asks for."""
+    return Plan(
+        home=HOME,
+        port=_port("PORT", DEFAULT_PORT),
+        aws_port=DEFAULT_AWS_PORT,
+        database_url=os.environ.get("DATABASE_URL") or None,
+        aws_endpoint=(os.environ.get("AWS_ENDPOINT_URL") or "").rstrip("/") or None,
+        parameters={name: os.environ[each] for each, name in PARAMETERS.items() if os.environ.get(each)},
+    )
+
+
+@contextlib.contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """Holds the directory for this process; raises AlreadyRunning when another one has it."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "run.lock").open("a") as lock:
+        try:
+            # The lock ends with the process, however that ends.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(_who_runs(home)) from None
+        yield
+
+
+def main() -> int:
+    """Runs everything; the exit status is 0 after Ctrl-C or SIGTERM."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with alone(HOME):
+            return _run()
+    except AlreadyRunning as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+
+
+def _run() -> int:
+    started = time.monotonic()
+    try:
+        with _ending_quietly(), Stack(plan(), terminal.step) as stack:
+            terminal.say(f"ready in {time.monotonic() - started:.1f} s; the README's example order:")
+            asyncio.run(example.show(stack.endpoints.url))
+            port = stack.endpoints.url.rpartition(":")[2]
+            terminal.say(terminal.paint(f"serving on http://localhost:{port}", terminal.BOLD))
+            terminal.say(f"  logs in {HOME.relative_to(ROOT)}/logs; Ctrl-C ends everything")
+            return _serve(stack)
+    except (*EXPECTED, example.ExampleError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _serve(stack: Stack) -> int:
+    while not (ended := stack.ended()):
+        time.sleep(0.5)
+    print(f"{', '.join(ended)} ended; see {HOME.relative_to(ROOT)}/logs", file=sys.stderr)
+    return 1
+
+
+@contextlib.contextmanager
+def _ending_quietly() -> Iterator[None]:
+    """Says that it ends."""
+    try:
+        yield
+    finally:
+        terminal.say("ended")
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _who_runs(home: Path) -> str:
+    try:
+        note = json.loads((home / "stack.json").read_text())
+    except (OSError, ValueError):
+        return "make run is already running here, and not ready yet"
+    return f"make run is already running here: process {note['pids']['stack']} serves {note['url']}"
+
+
+def _port(variable: str, default: int) -> int:
+    text = os.environ.get(variable) or str(default)
+    if not text.isdecimal() or not 0 < int(text) <= LAST_PORT:
+        raise StackError(f"{variable} is {text!r}; it must be a port number")
+    return int(text)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
