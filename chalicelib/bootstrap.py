@@ -59,8 +59,9 @@ class Engine:
             telemetry=self.telemetry,
         )
         venues, chain = simulated_market(given, Ledger(self.work), clock, entropy)
+        journal = Journal(self.work, publisher.notify)
         executor = Executor(
-            journal=Journal(self.work, publisher.notify),
+            journal=journal,
             submissions=self.orders,
             router=Router(venues),
             chain=chain,
@@ -73,6 +74,7 @@ class Engine:
         self.worker = BatchWorker(
             claims=self.orders,
             runner=executor.run,
+            journal=journal,
             publisher=publisher,
             source=self.orders_queue,
             orders=self.orders_queue,
@@ -83,6 +85,7 @@ class Engine:
         self.dead_letter_worker = BatchWorker(
             claims=self.orders,
             runner=executor.resolve,
+            journal=journal,
             publisher=publisher,
             source=dead_letters,
             orders=self.orders_queue,

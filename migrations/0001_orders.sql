@@ -20,6 +20,7 @@ CREATE TABLE orders (
     -- The terminal status, written once; NULL while the order lives.
     outcome        text,
     claim_token    bigint NOT NULL DEFAULT 0,
+    -- Claims in a row that ended by an expired lease.
     crashes        int NOT NULL DEFAULT 0,
     last_seq       int NOT NULL,
     -- Set while a claim is held; a claim that ended leaves NULL, a crash leaves the past.

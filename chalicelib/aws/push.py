@@ -9,8 +9,9 @@ import boto3
 import urllib3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.exceptions import BotoCoreError, NoCredentialsError, NoRegionError
 
-from chalicelib.domain.errors import ConfigurationError, ConnectionGone, PushError
+from chalicelib.domain.errors import ConnectionGone, PushError
 
 # Pushes under way at once.
 SIDE_BY_SIDE = 32
@@ -34,20 +35,22 @@ class Push:
     def _signer(self) -> SigV4Auth:
         session = boto3.Session()
         credentials = session.get_credentials()
-        if credentials is None or not session.region_name:
-            raise ConfigurationError("AWS credentials or region: pushes cannot be signed")
+        if credentials is None:
+            raise NoCredentialsError
+        if not session.region_name:
+            raise NoRegionError
         return SigV4Auth(credentials, "execute-api", session.region_name)
 
     def _post(self, connection_id: str, data: bytes, seconds: float) -> None:
         # The path is signed as it is sent: ids hold characters such as = that must be escaped once.
         url = f"{self._endpoint}/@connections/{quote(connection_id, safe='')}"
         request = AWSRequest("POST", url, data=data, headers={"Content-Type": "application/json"})
-        self._signer.add_auth(request)
         try:
+            self._signer.add_auth(request)
             reply = self._pool.request(
                 "POST", url, body=data, headers=dict(request.headers.items()), timeout=urllib3.Timeout(total=seconds)
             )
-        except urllib3.exceptions.HTTPError as error:
+        except (BotoCoreError, urllib3.exceptions.HTTPError) as error:
             raise PushError(f"push: {error}") from error
         if reply.status == HTTP_GONE:
             raise ConnectionGone(f"socket {connection_id} is gone")

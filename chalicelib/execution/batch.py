@@ -1,7 +1,7 @@
 """One SQS batch: its orders run side by side, keep away from the function's deadline, and fail alone."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -44,15 +44,19 @@ class Claims(Protocol):
 Runner = Callable[[Claim], Awaitable[Disposition]]
 
 
-class Publishing(Protocol):
-    """Who brings events to the sockets."""
-
-    def notify(self, order_ids: Sequence[UUID]) -> None:
-        """These orders have news."""
-        ...
+class Draining(Protocol):
+    """What must come to rest before an invocation may end."""
 
     async def drain(self) -> None:
-        """Wait until all news is out."""
+        """Wait until nothing is on its way."""
+        ...
+
+
+class Publishing(Draining, Protocol):
+    """Who brings events to the sockets."""
+
+    def notify(self, order_ids: Collection[UUID]) -> None:
+        """These orders have news."""
         ...
 
 
@@ -76,6 +80,7 @@ class BatchWorker:
         *,
         claims: Claims,
         runner: Runner,
+        journal: Draining,
         publisher: Publishing,
         source: Outbox,
         orders: Outbox,
@@ -86,6 +91,7 @@ class BatchWorker:
     ) -> None:
         self._claims = claims
         self._runner = runner
+        self._journal = journal
         self._publisher = publisher
         self._source = source
         self._orders = orders
@@ -107,6 +113,8 @@ class BatchWorker:
                 first.setdefault(order_id, message)
         dispositions = await self._work(list(first), deadline)
         failed = await self._settle([(first[order_id], disposition) for order_id, disposition in dispositions.items()])
+        # An order that was cut off by the deadline may have left a write under way.
+        await self._journal.drain()
         await self._publisher.drain()
         return failed
 

@@ -1,5 +1,6 @@
 """Queues: batches of messages to the engine, and which of them must come back."""
 
+import asyncio
 from typing import Any
 
 from chalicelib.bootstrap import engine
@@ -30,18 +31,20 @@ def _run(worker: BatchWorker, event: dict[str, Any], context: Any) -> dict[str, 
 
 async def _deliver(event: dict[str, Any]) -> list[str]:
     parts = engine()
-    failed: list[str] = []
-    for record in event["Records"]:
+
+    async def deliver(record: dict[str, Any]) -> str | None:
         connection_id = parse_delivery(record["body"])
         if connection_id is None:
             parts.telemetry.failure("message dropped", "not a delivery", body=record["body"][:100])
-            continue
+            return None
         try:
             await parts.sockets.delivered(connection_id)
         except (Unavailable, StatementRefused) as error:
             parts.telemetry.failure("delivery comes back", error, connectionId=connection_id)
-            failed.append(record["messageId"])
-    return failed
+            return str(record["messageId"])
+        return None
+
+    return [failed for failed in await asyncio.gather(*map(deliver, event["Records"])) if failed]
 
 
 def _failures(message_ids: list[str]) -> dict[str, Any]:

@@ -13,8 +13,10 @@ from psycopg.rows import TupleRow
 from chalicelib.domain.clock import Clock
 from chalicelib.domain.errors import Contended, OutcomeUnknown, StatementRefused, Unavailable
 
-CONNECT_SECONDS = 3
-STATEMENT_SECONDS = 6.0
+# The least that libpq takes.
+CONNECT_SECONDS = 2
+# Above the server's own statement_timeout, so that a server that answers has the last word.
+STATEMENT_SECONDS = 3.5
 PROBE_SECONDS = 1.0
 # A server, a pooler or a NAT may have dropped a connection that idled this long.
 IDLE_SECONDS = 5.0
@@ -39,7 +41,9 @@ class Database:
         self._last_used = 0.0
         self._turn = asyncio.Lock()
 
-    async def fetch(self, statement: str, params: Mapping[str, Any] | None = None) -> list[TupleRow]:
+    async def fetch(
+        self, statement: str, params: Mapping[str, Any] | None = None, *, seconds: float = STATEMENT_SECONDS
+    ) -> list[TupleRow]:
         """Run one statement and return its rows.
 
         Raises Unavailable if the statement was never sent, OutcomeUnknown if its reply was lost, Contended if the
@@ -48,15 +52,15 @@ class Database:
         async with self._turn:
             for _ in range(PASSING_TRIES - 1):
                 try:
-                    return await self._once(statement, params)
+                    return await self._once(statement, params, seconds)
                 except Contended as error:
                     if error.code not in PASSING:
                         raise
-            return await self._once(statement, params)
+            return await self._once(statement, params, seconds)
 
-    async def _once(self, statement: str, params: Mapping[str, Any] | None) -> list[TupleRow]:
+    async def _once(self, statement: str, params: Mapping[str, Any] | None, seconds: float) -> list[TupleRow]:
         connection = await self._ready()
-        rows = await self._run(connection, statement, params, STATEMENT_SECONDS)
+        rows = await self._run(connection, statement, params, seconds)
         self._last_used = self._clock.monotonic()
         return rows
 

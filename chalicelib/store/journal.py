@@ -64,6 +64,11 @@ class Journal:
             self._flusher = asyncio.create_task(self._flush_all())
         return waiting.written
 
+    async def drain(self) -> None:
+        """Wait until nothing is on its way."""
+        while self._flusher is not None and not self._flusher.done():
+            await asyncio.wait({self._flusher})
+
     async def _flush_all(self) -> None:
         while self._waiting:
             taken = [self._waiting.pop(order_id) for order_id in sorted(self._waiting)[:MOST]]

@@ -21,6 +21,8 @@ _FIRST_META = '{"bound":true}'
 LEASE_SECONDS = 15
 # A living order is sent again if nothing was heard of it for this long; the queue's visibility timeout.
 RESEND_SECONDS = 60
+# The client still waits when a lost reply is asked about.
+ASK_SECONDS = 1.0
 _NEWEST = UUID(int=2**128 - 1)
 
 
@@ -91,7 +93,7 @@ class Orders:
             await self._database.fetch(_SQL["accept"], params)
         except OutcomeUnknown as lost:
             try:
-                stored = await self._database.fetch(_SQL["exists"], {"id": order_id})
+                stored = await self._database.fetch(_SQL["exists"], {"id": order_id}, seconds=ASK_SECONDS)
             except Unavailable:
                 raise lost from None
             if not stored:

@@ -94,6 +94,8 @@ class Publisher:
         """Wait until all news is out, or left to a later delivery."""
         while self._working is not None and not self._working.done():
             await asyncio.wait({self._working})
+            if error := self._working.exception():
+                self._telemetry.defect("frames left to the sweep", error)
 
     async def _work(self) -> None:
         while self._news:

@@ -85,7 +85,9 @@ WITH input AS MATERIALIZED (
         lease_until = CASE WHEN NOT i.released THEN o.lease_until END,
         next_try_at = engine_now() + i.next_try_ms * interval '1 millisecond',
         enqueued_at = CASE WHEN i.released THEN engine_now() ELSE o.enqueued_at END,
-        parked_at = CASE WHEN i.parked THEN coalesce(o.parked_at, engine_now()) END
+        parked_at = CASE WHEN i.parked THEN coalesce(o.parked_at, engine_now()) END,
+        -- A claim that ended well says that whatever crashed the ones before it is over.
+        crashes = CASE WHEN i.released THEN 0 ELSE o.crashes END
     FROM input i
     WHERE o.id = i.order_id AND o.claim_token = i.claim_token AND o.last_seq = i.base_seq AND o.outcome IS NULL
     RETURNING o.id, i.events, i.submission, i.resolved
