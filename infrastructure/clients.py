@@ -15,7 +15,9 @@ def region() -> str:
 def client(service: str, endpoint: str | None) -> Any:
     """A client of one service: of AWS, or of the emulator at `endpoint`."""
     if not endpoint:
-        return boto3.client(service, region_name=region())
+        # The stubs allow only literal names of services.
+        connect: Any = boto3.client
+        return connect(service, region_name=region())
     session = Session(
         aws_access_key_id="test",
         aws_secret_access_key="test",  # noqa: S106 - an emulator's, not a secret

@@ -122,6 +122,8 @@ class Stack:
             parameters = {
                 "DatabaseUrl": database_url,
                 "PushEndpoint": f"{endpoint}/_aws/execute-api",
+                # The emulator has a bound of its own, and takes this one for text.
+                "MaximumConcurrency": "0",
                 **self._plan.parameters,
             }
             outputs = Deployment(STACK_NAME, endpoint, poll_seconds=0.1).deploy(package, parameters)
