@@ -27,7 +27,7 @@ POLL_SECONDS = 0.2
 
 
 class Kept:
-    """A command that runs until `stop`, or until this process is gone; its output goes to a log file."""
+    """A command that runs until `stop`, or until this process is gone; its output goes to a log file of its own."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Kept:
             options.append(f"--user={user}")
         log.parent.mkdir(parents=True, exist_ok=True)
         self._patience = grace_seconds + 5
-        with log.open("ab") as output:
+        with log.open("wb") as output:
             self._keeper = subprocess.Popen(
                 [sys.executable, "-I", __file__, *options, "--", *command],
                 stdin=subprocess.PIPE,

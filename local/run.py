@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+import aiohttp
 import psycopg
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -21,13 +22,16 @@ from local import example, terminal
 from local.aws import MiniStackError
 from local.postgres import PostgresError
 from local.stack import Plan, Stack, StackError
+from local.warm import WarmError
 
 HOME = ROOT / ".local"
 DEFAULT_PORT = 3000
 DEFAULT_AWS_PORT = 4566
 LAST_PORT = 65535
-# The engine's variables that the template has a parameter for.
+# Variables that set a parameter of the template.
 PARAMETERS = {
+    # For functions in containers, where the database has another address than here.
+    "FUNCTIONS_DATABASE_URL": "DatabaseUrl",
     "DATABASE_POOLER": "DatabasePooler",
     "PUSH_ENDPOINT": "PushEndpoint",
     "VENUE_TIME_SCALE": "VenueTimeScale",
@@ -43,6 +47,8 @@ EXPECTED = (
     PackageError,
     PostgresError,
     StackError,
+    WarmError,
+    aiohttp.ClientError,
     psycopg.OperationalError,
 )
 
@@ -92,7 +98,7 @@ def main() -> int:
 def _run() -> int:
     started = time.monotonic()
     try:
-        with _ending_quietly(), Stack(plan(), terminal.step) as stack:
+        with Stack(plan(), terminal.step) as stack, _ending():
             terminal.say(f"ready in {time.monotonic() - started:.1f} s; the README's example order:")
             asyncio.run(example.show(stack.endpoints.url))
             port = stack.endpoints.url.rpartition(":")[2]
@@ -112,12 +118,14 @@ def _serve(stack: Stack) -> int:
 
 
 @contextlib.contextmanager
-def _ending_quietly() -> Iterator[None]:
-    """Says that it ends."""
+def _ending() -> Iterator[None]:
     try:
         yield
     finally:
-        terminal.say("ended")
+        # A second Ctrl-C must not stop what the first one began.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        terminal.say("\nending")
 
 
 def _interrupt(_: int, __: FrameType | None) -> None:

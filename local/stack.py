@@ -3,6 +3,7 @@
 `make run` is a thin face of `Stack`; the end-to-end tests use the same class on free ports and a temporary directory.
 """
 
+import asyncio
 import contextlib
 import json
 import os
@@ -25,6 +26,7 @@ from local.aws import HOST, MiniStack, free_port, port_taken
 from local.keeper import Kept
 from local.migrate import migrate
 from local.postgres import EPHEMERAL, Postgres
+from local.warm import warm
 
 # The names of queues that the engine falls back to belong to this stack.
 STACK_NAME = "order-engine"
@@ -32,7 +34,7 @@ DATABASE = "order_engine"
 READY_SECONDS = 60.0
 HTTP_OK = 200
 
-type_of_step = Callable[[str], AbstractContextManager[None]]
+Step = Callable[[str], AbstractContextManager[None]]
 
 
 class StackError(Exception):
@@ -81,7 +83,7 @@ class Stack:
 
     endpoints: Endpoints
 
-    def __init__(self, plan: Plan, step: type_of_step = silent) -> None:
+    def __init__(self, plan: Plan, step: Step = silent) -> None:
         self._plan = plan
         self._step = step
         self._parts = ExitStack()
@@ -130,6 +132,8 @@ class Stack:
         with self._step("front door"):
             self._open_front_door(endpoint, outputs, package)
             self._await_health()
+        with self._step("functions"):
+            asyncio.run(warm(endpoint, self._websocket_url(), outputs))
         return self._noted(database_url, endpoint, outputs)
 
     def _start_postgres(self) -> str:
@@ -174,7 +178,7 @@ class Stack:
     def _noted(self, database_url: str, endpoint: str, outputs: Mapping[str, str]) -> Endpoints:
         endpoints = Endpoints(
             url=self._url(),
-            websocket_url=f"{self._url().replace('http', 'ws', 1)}/api/orders/execute",
+            websocket_url=self._websocket_url(),
             database_url=database_url,
             aws_endpoint=endpoint,
             stack=STACK_NAME,
@@ -188,6 +192,9 @@ class Stack:
 
     def _url(self) -> str:
         return f"http://{HOST}:{self._plan.port}"
+
+    def _websocket_url(self) -> str:
+        return f"ws://{HOST}:{self._plan.port}/api/orders/execute"
 
     def _log(self, name: str) -> Path:
         return self._plan.home / "logs" / f"{name}.log"
