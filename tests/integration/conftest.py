@@ -93,5 +93,7 @@ def rig(
     monkeypatch.setenv("VENUE_TIME_SCALE", "0")
     for name, url in queues.items():
         monkeypatch.setenv(f"{name.replace('-', '_').upper()}_QUEUE", url)
-    yield Rig(database_url, sqs, queues, gateway)
+    rig = Rig(database_url, sqs, queues, gateway)
+    yield rig
+    rig.close()
     bootstrap.close()

@@ -1,14 +1,19 @@
 """One container of the engine, called as Lambda calls it, with real Postgres and SQS behind it."""
 
+import itertools
 import json
 import time
 import uuid
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import psycopg
 from mypy_boto3_sqs import SQSClient
 
+from chalicelib import settings
+from chalicelib.bootstrap import Engine
+from chalicelib.domain.lifecycle import TERMINAL, Status, is_legal
 from chalicelib.handlers import queue, rest, schedule, websocket
 from tests.integration.gateway import Gateway
 
@@ -45,6 +50,83 @@ class Rig:
         self.sqs = sqs
         self.queues = queues
         self.gateway = gateway
+        self._ahead = 0.0
+        self._containers: list[Engine] = []
+
+    def container(self, **changes: Any) -> Engine:
+        """Another container beside the one that the handlers use."""
+        built = Engine(msgspec.structs.replace(settings.read(), **changes))
+        self._containers.append(built)
+        return built
+
+    def close(self) -> None:
+        for built in self._containers:
+            if built._thread.is_alive():
+                built.close()
+
+    def advance(self, seconds: float) -> None:
+        """Move the database's time; it is the one that decides leases, due times and validity."""
+        self._ahead += seconds
+        self.sql(
+            "CREATE OR REPLACE FUNCTION engine_now() RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE "
+            f"RETURN statement_timestamp() + interval '{self._ahead} seconds'"
+        )
+
+    def invoke(self, *bodies: str, handler: Handler = queue.orders, seconds: float = 10) -> list[str]:
+        """Call a function with messages, whatever its queue holds; returns the bodies that must come back."""
+        records = [{"messageId": f"m{at}", "receiptHandle": "none", "body": body} for at, body in enumerate(bodies)]
+        failed = handler({"Records": records}, Context(seconds))["batchItemFailures"]
+        return [bodies[int(item["itemIdentifier"][1:])] for item in failed]
+
+    def settle(self, order_id: str) -> dict[str, Any]:
+        """Take an order to its end without its queue, the database's time moving past each pause."""
+        for _ in range(30):
+            shown = self.show(order_id)
+            if shown["status"] in ("confirmed", "failed"):
+                return shown
+            self.invoke(order_id)
+            self.advance(16)
+        raise AssertionError(f"order {order_id} does not end: {shown}")
+
+    def messages(self, name: str) -> int:
+        """How many messages a queue holds, waiting, delayed or in flight."""
+        kinds = ("", "NotVisible", "Delayed")
+        names: Any = [f"ApproximateNumberOfMessages{kind}" for kind in kinds]
+        found = self.sqs.get_queue_attributes(QueueUrl=self.queues[name], AttributeNames=names)["Attributes"]
+        return sum(map(int, found.values()))
+
+    def bodies(self, name: str) -> list[str]:
+        """What a queue would hand out now; takes it."""
+        found = self.sqs.receive_message(QueueUrl=self.queues[name], MaxNumberOfMessages=10).get("Messages", [])
+        for one in found:
+            self.sqs.delete_message(QueueUrl=self.queues[name], ReceiptHandle=one["ReceiptHandle"])
+        return [one["Body"] for one in found]
+
+    def row(self, order_id: str) -> dict[str, Any]:
+        """The order as the database holds it."""
+        found: dict[str, Any] = self.sql("SELECT to_jsonb(o) FROM orders o WHERE id = %s", order_id)[0][0]
+        return found
+
+    def swaps(self, order_id: str) -> list[str]:
+        """The outcomes of an order's transactions on the simulated chain."""
+        return [row[0] for row in self.sql("SELECT outcome FROM simulated_swaps WHERE order_id = %s", order_id)]
+
+    def check_log(self, order_id: str) -> list[str]:
+        """The statuses of an order's log, which must be whole, legal, and agree with the order and the ledger."""
+        shown, row = self.show(order_id), self.row(order_id)
+        events = shown["events"]
+        statuses = [Status(event["status"]) for event in events]
+        assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+        assert all(is_legal(before, after) for before, after in itertools.pairwise(statuses)), statuses
+        assert [event["ts"] for event in events] == sorted(event["ts"] for event in events)
+        assert row["last_seq"] == len(events)
+        assert row["status"] == statuses[-1]
+        assert self.swaps(order_id).count("succeeded") == (statuses[-1] == "confirmed")
+        if statuses[-1] in TERMINAL:
+            assert row["outcome"] == row["status"]
+            assert row["open_tx"] is None
+            assert not self.sql("SELECT 1 FROM submissions WHERE order_id = %s AND outcome IS NULL", order_id)
+        return [str(status) for status in statuses]
 
     def post(self, **fields: Any) -> str:
         """Place an order; returns its id."""
@@ -57,11 +139,12 @@ class Rig:
         shown: dict[str, Any] = json.loads(rest.order(order_id).body)
         return shown
 
-    def connect(self, order_id: str | None = None) -> str:
+    def connect(self, order_id: str | None = None, **query: str) -> str:
         """Open a socket; returns its connection id."""
         connection_id = f"c{uuid.uuid4().hex[:10]}="
-        query = {"orderId": order_id} if order_id else None
-        assert self.socket_event("CONNECT", connection_id, query=query) == {"statusCode": 200}
+        if order_id:
+            query["orderId"] = order_id
+        assert self.socket_event("CONNECT", connection_id, query=query or None) == {"statusCode": 200}
         return connection_id
 
     def send(self, connection_id: str, frame: Any) -> None:
@@ -69,10 +152,10 @@ class Rig:
         body = frame if isinstance(frame, str) else json.dumps(frame)
         assert self.socket_event("MESSAGE", connection_id, body=body) == {"statusCode": 200}
 
-    def bind(self, order_id: str) -> str:
+    def bind(self, order_id: str, **more: Any) -> str:
         """A socket that follows an order."""
         connection_id = self.connect()
-        self.send(connection_id, {"orderId": order_id})
+        self.send(connection_id, {"orderId": order_id} | more)
         return connection_id
 
     def socket_event(

@@ -1,0 +1,90 @@
+"""Faults put between a container and its database: it stops, dies, or loses replies at a chosen statement."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future
+from concurrent.futures import wait as wait_for
+from typing import Any
+
+from chalicelib.bootstrap import Engine
+from chalicelib.domain.errors import OutcomeUnknown
+from chalicelib.execution.batch import Received
+from chalicelib.execution.executor import Executor
+from chalicelib.store.database import Database
+
+Fetch = Callable[..., Any]
+SECONDS = 20
+
+
+def executor_of(container: Engine) -> Executor:
+    """The part of a container that works on one order."""
+    found = container.worker._runner.__self__
+    assert isinstance(found, Executor)
+    return found
+
+
+def start(container: Engine, *order_ids: str, seconds: float = 10) -> "Future[list[str]]":
+    """Have a container work on a batch, without waiting for it."""
+    batch = [Received(f"m{at}", "none", order_id) for at, order_id in enumerate(order_ids)]
+    return asyncio.run_coroutine_threadsafe(container.worker.run(batch, seconds), container._loop)
+
+
+def kill(container: Engine) -> None:
+    """End a container as a machine does: what was under way never goes on, and nothing is given back."""
+    container._loop.call_soon_threadsafe(container._loop.stop)
+    container._thread.join()
+
+
+class Stop:
+    """Holds a container up at its n-th statement, before it is sent or after it took effect."""
+
+    def __init__(self, container: Engine, database: Database, at: int, *, after: bool) -> None:
+        self._loop = container._loop
+        self._database = database
+        self._fetch: Fetch = database.fetch
+        self._left = at
+        self._after = after
+        self._go_on = asyncio.Event()
+        self.reached: Future[None] = Future()
+        self.statement = ""
+        database.fetch = self._stopped  # type: ignore[method-assign]
+
+    async def _stopped(self, statement: str, params: Mapping[str, Any] | None = None) -> Any:
+        self._left -= 1
+        if self._left != 0:
+            return await self._fetch(statement, params)
+        self.statement = statement
+        rows = await self._fetch(statement, params) if self._after else []
+        self.reached.set_result(None)
+        await self._go_on.wait()
+        return rows if self._after else await self._fetch(statement, params)
+
+    def wait(self, work: "Future[Any]") -> bool:
+        """Wait until the container stands still; False where its work ended before."""
+        done, _ = wait_for({work, self.reached}, SECONDS, FIRST_COMPLETED)
+        assert done
+        return self.reached in done
+
+    def release(self) -> None:
+        """Let it go on."""
+        self._loop.call_soon_threadsafe(self._go_on.set)
+
+
+def lose_reply(database: Database, at: int, *, after: bool) -> list[str]:
+    """Have the reply to the n-th statement lost, before or after it took effect; returns what will be lost."""
+    fetch: Fetch = database.fetch
+    seen = 0
+    lost: list[str] = []
+
+    async def losing(statement: str, params: Mapping[str, Any] | None = None) -> Any:
+        nonlocal seen
+        seen += 1
+        if seen != at:
+            return await fetch(statement, params)
+        lost.append(statement)
+        if after:
+            await fetch(statement, params)
+        raise OutcomeUnknown("database: the reply was lost")
+
+    database.fetch = losing  # type: ignore[method-assign]
+    return lost

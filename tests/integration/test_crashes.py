@@ -1,0 +1,66 @@
+"""Containers that die or freeze at each statement of an order's way: it ends all the same, and is executed once."""
+
+import pytest
+
+from tests.integration.faults import SECONDS, Stop, kill, lose_reply, start
+from tests.integration.rig import Rig
+
+# Enough for a first attempt that fails, and a second one until it is asked for: what follows is the same again.
+STATEMENTS = range(1, 13)
+MOST_CLAIMS = 12
+LEASE_OVER = 16
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_container_that_dies_at_any_statement_costs_nothing(rig: Rig, *, after: bool) -> None:
+    for at in STATEMENTS:
+        order_id = rig.post(tokenOut="FLAKY")
+        container = rig.container()
+        stop = Stop(container, container.work, at, after=after)
+        for _ in range(MOST_CLAIMS):
+            work = start(container, order_id)
+            if stop.wait(work):
+                break
+            rig.advance(5)
+        kill(container)
+        rig.advance(LEASE_OVER)
+        assert rig.settle(order_id)["status"] == "confirmed", stop.statement
+        rig.check_log(order_id)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_container_that_wakes_up_after_losing_its_claim_changes_nothing(rig: Rig, *, after: bool) -> None:
+    for at in STATEMENTS:
+        order_id = rig.post(tokenOut="FLAKY")
+        container = rig.container()
+        stop = Stop(container, container.work, at, after=after)
+        for _ in range(MOST_CLAIMS):
+            work = start(container, order_id)
+            if stop.wait(work):
+                break
+            rig.advance(5)
+        rig.advance(LEASE_OVER)
+        ended = rig.settle(order_id)
+        assert ended["status"] == "confirmed", stop.statement
+        row = rig.row(order_id)
+        stop.release()
+        work.result(SECONDS)
+        assert rig.show(order_id) == ended, stop.statement
+        assert rig.row(order_id) == row, stop.statement
+        rig.check_log(order_id)
+        container.close()
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_reply_lost_at_any_statement_costs_nothing(rig: Rig, *, after: bool) -> None:
+    for at in STATEMENTS:
+        order_id = rig.post(tokenOut="FLAKY")
+        container = rig.container()
+        lost = lose_reply(container.work, at, after=after)
+        for _ in range(MOST_CLAIMS):
+            start(container, order_id).result(SECONDS)
+            rig.advance(LEASE_OVER)
+        shown = rig.show(order_id)
+        assert shown["status"] == "confirmed", lost
+        rig.check_log(order_id)
+        container.close()
