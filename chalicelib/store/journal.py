@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from chalicelib.domain.errors import ClaimLost, EngineError, OutcomeUnknown, StatementRefused, Unavailable
+from chalicelib.domain.errors import ClaimLost, Contended, EngineError, OutcomeUnknown, StatementRefused, Unavailable
 from chalicelib.domain.transition import Transition
 from chalicelib.store.database import Database
 from chalicelib.store.statements import load
@@ -56,6 +56,10 @@ class Journal:
         if the order is held by another now, Unavailable if the database cannot be reached, StatementRefused.
         """
         waiting = self._waiting.get(transition.order_id)
+        if waiting is not None and waiting.transition.claim_token != transition.claim_token:
+            # Left by a claim that ended before the database could be reached.
+            waiting.fail(ClaimLost(f"order {transition.order_id} was claimed anew"))
+            waiting = None
         if waiting is None:
             waiting = self._waiting[transition.order_id] = _Entry(transition)
         else:
@@ -82,6 +86,10 @@ class Journal:
             try:
                 entries = await self._write(await self._ask(entries) if in_doubt else entries)
             except StatementRefused as error:
+                if in_doubt and isinstance(error, Contended):
+                    # Perhaps with the very statement whose reply was lost: ask once more.
+                    failure = error
+                    continue
                 await self._isolate(entries, error)
                 return
             except Unavailable as error:
