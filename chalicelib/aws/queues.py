@@ -6,11 +6,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
-import msgspec
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.domain.errors import QueueError
+from chalicelib.domain.message import Message
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -18,13 +18,6 @@ if TYPE_CHECKING:
 MOST_IN_A_BATCH = 10
 MOST_DELAY = 900
 _CONFIG = Config(connect_timeout=2, read_timeout=4, retries={"mode": "standard", "total_max_attempts": 2})
-
-
-class Message(msgspec.Struct, frozen=True):
-    """What to send, and after how many whole seconds it may be seen."""
-
-    body: str
-    delay: int = 0
 
 
 class Sqs:

@@ -1,7 +1,8 @@
 """An order's event: one line of its log, and the frame that clients receive."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
@@ -26,6 +27,18 @@ class Frame(msgspec.Struct, frozen=True, rename="camel"):
     meta: msgspec.Raw
     ts: str
     seq: int
+
+
+class Publishing(Protocol):
+    """Who brings events to the sockets that follow them."""
+
+    def notify(self, order_ids: Collection[UUID]) -> None:
+        """These orders have news."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until all news is out."""
+        ...
 
 
 class ErrorFrame(msgspec.Struct, frozen=True):

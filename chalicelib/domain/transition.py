@@ -1,5 +1,6 @@
 """What a holder did to an order since its last write: the unit that the journal stores."""
 
+import asyncio
 from datetime import datetime
 from uuid import UUID
 
@@ -7,6 +8,9 @@ import msgspec
 
 from chalicelib.domain.event import Event
 from chalicelib.domain.lifecycle import Status
+
+# Ends when a transition is durable, with the validity of the submission in it, if any.
+Written = asyncio.Future[datetime | None]
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,16 +1,16 @@
 """One SQS batch: its orders run side by side, keep away from the function's deadline, and fail alone."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 from uuid import UUID
 
 import msgspec
 
-from chalicelib.aws.queues import Message
 from chalicelib.domain.clock import Clock
 from chalicelib.domain.errors import ClaimLost, QueueError, StatementRefused, Unavailable
-from chalicelib.domain.message import parse_order_id
+from chalicelib.domain.event import Publishing
+from chalicelib.domain.message import Message, MessageQueue, parse_order_id
 from chalicelib.domain.order import Claim
 from chalicelib.execution.executor import DONE, Action, Disposition
 from chalicelib.store.orders import LEASE_SECONDS, ClaimResult, Verdict
@@ -52,26 +52,6 @@ class Draining(Protocol):
         ...
 
 
-class Publishing(Draining, Protocol):
-    """Who brings events to the sockets."""
-
-    def notify(self, order_ids: Collection[UUID]) -> None:
-        """These orders have news."""
-        ...
-
-
-class Outbox(Protocol):
-    """A queue that messages are sent to."""
-
-    async def send(self, messages: Sequence[Message]) -> list[Message]:
-        """Send messages; returns those that were not taken."""
-        ...
-
-    async def hand_back(self, receipts: Sequence[tuple[str, int]]) -> None:
-        """Let received messages be seen again after a time of their own."""
-        ...
-
-
 class BatchWorker:
     """Works on the orders that a batch of messages names. `last_resort` is the dead-letter function's way to claim."""
 
@@ -82,9 +62,9 @@ class BatchWorker:
         runner: Runner,
         journal: Draining,
         publisher: Publishing,
-        source: Outbox,
-        orders: Outbox,
-        dead_letters: Outbox,
+        source: MessageQueue,
+        orders: MessageQueue,
+        dead_letters: MessageQueue,
         clock: Clock,
         telemetry: Telemetry,
         last_resort: bool = False,

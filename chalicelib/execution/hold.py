@@ -8,8 +8,7 @@ from chalicelib.domain.clock import Clock
 from chalicelib.domain.event import Event, raw
 from chalicelib.domain.lifecycle import TERMINAL, Status, is_legal
 from chalicelib.domain.order import Claim, Terms
-from chalicelib.domain.transition import Resolved, Submission, Transition
-from chalicelib.store.journal import Written
+from chalicelib.domain.transition import Resolved, Submission, Transition, Written
 from chalicelib.telemetry import Telemetry
 
 

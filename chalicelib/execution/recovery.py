@@ -1,13 +1,11 @@
 """The sweep: finds what a crash, a lost message or a lost reply left behind, and sets it going again."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
-from chalicelib.aws.queues import Message
 from chalicelib.domain.errors import QueueError
-from chalicelib.domain.message import delivery_body
+from chalicelib.domain.message import Message, MessageQueue, delivery_body
 from chalicelib.telemetry import Telemetry
 
 # Most orders sent again by one sweep, and most while the queue is behind anyway.
@@ -36,18 +34,6 @@ class LaggingSockets(Protocol):
 
     async def expire(self) -> None:
         """Forget sockets older than any can be."""
-        ...
-
-
-class MessageQueue(Protocol):
-    """A queue that can be sent to and measured."""
-
-    async def send(self, messages: Sequence[Message]) -> list[Message]:
-        """Send messages; returns those that were not taken."""
-        ...
-
-    async def backlog(self) -> int:
-        """About how many messages wait."""
         ...
 
 

@@ -66,9 +66,11 @@ def orders(request: Request) -> Reply:
 
     async def work(parts: Engine) -> dict[str, Any]:
         status, before, limit = _page(request.query_params or {})
-        records = await parts.orders.newest(status, before, limit)
-        more = str(records[-1].order_id) if len(records) == limit else None
-        return {"orders": [_show(record) for record in records], "nextCursor": more}
+        # One more than asked for tells whether there is another page.
+        found = await parts.orders.newest(status, before, limit + 1)
+        records = found[:limit]
+        cursor = str(records[-1].order_id) if len(found) > limit else None
+        return {"orders": [_show(record) for record in records], "nextCursor": cursor}
 
     return _reply(work)
 

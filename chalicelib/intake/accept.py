@@ -1,19 +1,18 @@
 """The POST: validate, store, enqueue."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from chalicelib.aws.queues import Message
 from chalicelib.domain.clock import Clock, Entropy, uuid7
 from chalicelib.domain.errors import OrderInDoubt, OutcomeUnknown
+from chalicelib.domain.message import Message, MessageQueue
 from chalicelib.domain.order import Terms
 from chalicelib.intake.validation import terms
 from chalicelib.telemetry import Telemetry
 
 
-class Shelf(Protocol):
+class OrderStore(Protocol):
     """Where accepted orders are stored."""
 
     async def accept(self, order_id: UUID, terms: Terms, ts: datetime) -> None:
@@ -21,18 +20,12 @@ class Shelf(Protocol):
         ...
 
 
-class Outbox(Protocol):
-    """The queue of orders."""
-
-    async def send(self, messages: Sequence[Message]) -> list[Message]:
-        """Send messages; returns those that were not taken."""
-        ...
-
-
 class Intake:
     """Accepts orders: one statement and one message each."""
 
-    def __init__(self, *, orders: Shelf, queue: Outbox, clock: Clock, entropy: Entropy, telemetry: Telemetry) -> None:
+    def __init__(
+        self, *, orders: OrderStore, queue: MessageQueue, clock: Clock, entropy: Entropy, telemetry: Telemetry
+    ) -> None:
         self._orders = orders
         self._queue = queue
         self._clock = clock

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from chalicelib.domain.errors import ClaimLost, Contended, EngineError, OutcomeUnknown, StatementRefused, Unavailable
-from chalicelib.domain.transition import Transition
+from chalicelib.domain.transition import Transition, Written
 from chalicelib.store.database import Database
 from chalicelib.store.statements import load
 
@@ -18,8 +18,6 @@ _encoder = msgspec.json.Encoder()
 TRIES = 3
 # A statement carries at most this many orders.
 MOST = 200
-
-Written = asyncio.Future[datetime | None]
 
 
 class _Entry:

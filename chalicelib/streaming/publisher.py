@@ -2,21 +2,25 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 from uuid import UUID
 
-from chalicelib.aws.queues import Message
+import msgspec
+
 from chalicelib.domain.clock import Clock, Entropy, fraction, uuid7
 from chalicelib.domain.errors import ConnectionGone, PushError, StatementRefused, Unavailable
 from chalicelib.domain.event import frame_bytes
-from chalicelib.domain.message import delivery_body
+from chalicelib.domain.message import Message, MessageQueue, delivery_body
 from chalicelib.domain.retry import whole_seconds
 from chalicelib.store.streams import Lease, Release
 from chalicelib.telemetry import Telemetry
 
 # All pushes of one pass must be done by then; the leases last longer.
 PASS_SECONDS = 3.0
+# After so long a pass goes on without the sockets that are not served yet.
+PROMPT_SECONDS = 0.5
 # A 410 so soon after the connect may mean that the gateway has not finished opening the socket.
 OPENING_SECONDS = 30.0
 MOST_BACKOFF_SECONDS = 60.0
@@ -54,12 +58,12 @@ class Subscriptions(Protocol):
         ...
 
 
-class Deliveries(Protocol):
-    """The queue of sockets to be served later."""
+class _Served(msgspec.Struct, frozen=True):
+    """What became of the pushes to one socket: `lease` is one of its leases, `error` what ended them early."""
 
-    async def send(self, messages: Sequence[Message]) -> list[Message]:
-        """Send messages; returns those that were not taken."""
-        ...
+    lease: Lease
+    releases: list[Release]
+    error: PushError | None
 
 
 class Publisher:
@@ -70,7 +74,7 @@ class Publisher:
         *,
         subscriptions: Subscriptions,
         pusher: Pusher,
-        deliveries: Deliveries,
+        deliveries: MessageQueue,
         clock: Clock,
         entropy: Entropy,
         telemetry: Telemetry,
@@ -83,6 +87,7 @@ class Publisher:
         self._telemetry = telemetry
         self._news: set[UUID] = set()
         self._working: asyncio.Task[None] | None = None
+        self._slow: set[asyncio.Task[None]] = set()
 
     def notify(self, order_ids: Collection[UUID]) -> None:
         """These orders have news."""
@@ -92,18 +97,14 @@ class Publisher:
 
     async def drain(self) -> None:
         """Wait until all news is out, or left to a later delivery."""
-        while self._working is not None and not self._working.done():
-            await asyncio.wait({self._working})
-            if error := self._working.exception():
-                self._telemetry.defect("frames left to the sweep", error)
+        while under_way := {task for task in (self._working, *self._slow) if task is not None and not task.done()}:
+            await asyncio.wait(under_way)
 
     async def _work(self) -> None:
         while self._news:
             order_ids, self._news = self._news, set()
-            try:
+            with self._left_to_the_sweep(order_ids):
                 await self._publish(order_ids)
-            except (Unavailable, StatementRefused) as error:
-                self._telemetry.failure("frames left to the sweep", error, orders=len(order_ids))
 
     async def _publish(self, order_ids: Collection[UUID]) -> None:
         """Serve lagging subscriptions until there are none: whoever could not get a lease relies on this last look."""
@@ -113,24 +114,43 @@ class Publisher:
             for lease in leases:
                 sockets[lease.connection_id].append(lease)
             until = self._clock.monotonic() + PASS_SECONDS
-            served = await asyncio.gather(*(self._serve(socket, found, until) for socket, found in sockets.items()))
-            # Held back before released: a failed socket must not be leased again at once.
-            for socket, (_, error) in zip(sockets, served, strict=True):
-                if error is not None:
-                    await self._failed(socket, sockets[socket][0], error)
-            recovered = [
-                socket
-                for socket, (_, error) in zip(sockets, served, strict=True)
-                if error is None and sockets[socket][0].push_failures
-            ]
-            if recovered:
-                await self._subscriptions.recover(recovered)
-            await self._subscriptions.release([release for releases, _ in served for release in releases], holder)
+            served = [asyncio.create_task(self._serve(found, until)) for found in sockets.values()]
+            prompt, slow = await asyncio.wait(served, timeout=PROMPT_SECONDS)
+            if slow:
+                finishing = asyncio.create_task(self._finish(slow, order_ids, holder))
+                self._slow.add(finishing)
+                finishing.add_done_callback(self._slow.discard)
+            await self._settle([task.result() for task in prompt], holder)
 
-    async def _serve(
-        self, connection_id: str, leases: Sequence[Lease], until: float
-    ) -> tuple[list[Release], PushError | None]:
+    async def _finish(self, slow: Collection[asyncio.Task[_Served]], order_ids: Collection[UUID], holder: UUID) -> None:
+        """Wait for sockets that nobody else should wait for, and look again for what they lack by then."""
+        with self._left_to_the_sweep(order_ids):
+            await self._settle(await asyncio.gather(*slow), holder)
+            self.notify(order_ids)
+
+    async def _settle(self, served: Sequence[_Served], holder: UUID) -> None:
+        """Give leases back, with what became of the pushes."""
+        # Held back before released: a failed socket must not be leased again at once.
+        await asyncio.gather(*(self._failed(found.lease, found.error) for found in served if found.error is not None))
+        recovered = [found.lease.connection_id for found in served if not found.error and found.lease.push_failures]
+        if recovered:
+            await self._subscriptions.recover(recovered)
+        if served:
+            await self._subscriptions.release([release for found in served for release in found.releases], holder)
+
+    @contextmanager
+    def _left_to_the_sweep(self, order_ids: Collection[UUID]) -> Iterator[None]:
+        """Nothing that goes wrong with some orders may keep the news of others."""
+        try:
+            yield
+        except (Unavailable, StatementRefused) as error:
+            self._telemetry.failure("frames left to the sweep", error, orders=len(order_ids))
+        except Exception as error:  # noqa: BLE001 - nobody awaits this but drain, which only waits
+            self._telemetry.defect("frames left to the sweep", error, orders=len(order_ids))
+
+    async def _serve(self, leases: Sequence[Lease], until: float) -> _Served:
         """Push to one socket, one frame after the other, until it fails."""
+        connection_id = leases[0].connection_id
         releases: list[Release] = []
         error: PushError | None = None
         for lease in leases:
@@ -143,7 +163,7 @@ class Publisher:
                     break
                 cursor = event.seq
             releases.append(Release(connection_id, lease.order_id, cursor, lease.bind_no))
-        return releases, error
+        return _Served(leases[0], releases, error)
 
     async def _push(self, connection_id: str, data: bytes, until: float) -> None:
         left = until - self._clock.monotonic()
@@ -151,7 +171,8 @@ class Publisher:
             raise PushError(f"socket {connection_id} is too slow")
         await self._pusher.push(connection_id, data, left)
 
-    async def _failed(self, connection_id: str, lease: Lease, error: PushError) -> None:
+    async def _failed(self, lease: Lease, error: PushError) -> None:
+        connection_id = lease.connection_id
         opening = lease.age < OPENING_SECONDS
         if isinstance(error, ConnectionGone) and not opening:
             await self._subscriptions.forget(connection_id)

@@ -1,16 +1,14 @@
 """A socket's life: connect, frames of the client, deliveries, disconnect."""
 
-from collections.abc import Collection
 from typing import Protocol
 from uuid import UUID
 
-from chalicelib.aws.queues import Message
 from chalicelib.domain.errors import ClientError, ConnectionGone, NotFound, PushError, StatementRefused, Unavailable
-from chalicelib.domain.event import error_bytes
-from chalicelib.domain.message import delivery_body
+from chalicelib.domain.event import Publishing, error_bytes
+from chalicelib.domain.message import Message, MessageQueue, delivery_body
 from chalicelib.store.streams import Opened
 from chalicelib.streaming.protocol import Bind, from_query, parse
-from chalicelib.streaming.publisher import OPENING_SECONDS, Deliveries, Pusher
+from chalicelib.streaming.publisher import OPENING_SECONDS, Pusher
 from chalicelib.telemetry import Telemetry
 
 ERROR_SECONDS = 2.0
@@ -50,23 +48,17 @@ class SocketStore(Protocol):
         ...
 
 
-class News(Protocol):
-    """Who brings events to the sockets."""
-
-    def notify(self, order_ids: Collection[UUID]) -> None:
-        """These orders have news."""
-        ...
-
-    async def drain(self) -> None:
-        """Wait until all news is out."""
-        ...
-
-
 class Sockets:
     """What happens on sockets. Every frame of a client is answered: by events, or by one error frame."""
 
     def __init__(
-        self, *, store: SocketStore, pusher: Pusher, publisher: News, deliveries: Deliveries, telemetry: Telemetry
+        self,
+        *,
+        store: SocketStore,
+        pusher: Pusher,
+        publisher: Publishing,
+        deliveries: MessageQueue,
+        telemetry: Telemetry,
     ) -> None:
         self._store = store
         self._pusher = pusher

@@ -99,7 +99,7 @@ def _sandbox_failure(attempt: Attempt) -> str | None:
     if token == ALWAYS_FAILS:
         return "the sandbox token FAIL fails every attempt"
     if token == FAILS_TWICE and attempt.number <= FLAKY_FAILURES:
-        return f"the sandbox token FLAKY fails attempt {attempt.number} of {FLAKY_FAILURES}"
+        return f"the sandbox token FLAKY fails its first {FLAKY_FAILURES} attempts"
     return None
 
 
