@@ -55,7 +55,7 @@ class Postgres:
     """One server with its data in one directory, running between `start` and `stop`."""
 
     def __init__(self, data: Path, log: Path, settings: dict[str, str] | None = None) -> None:
-        self._data = data.absolute()
+        self._data = data.resolve()
         self._log = log.absolute()
         self._settings = settings or {}
         self._user = UNPRIVILEGED if os.geteuid() == 0 else None
@@ -168,23 +168,29 @@ class Postgres:
 
     def _await_predecessor(self) -> None:
         """Waits for a server that is still ending on the same data; forgets one that was killed."""
-        note = self._data / "postmaster.pid"
+        notes = [self._data / "postmaster.pid", self._socket / ".s.PGSQL.5432.lock"]
         deadline = time.monotonic() + START_SECONDS
-        while note.exists():
-            pid = int(note.read_text().split("\n", 1)[0] or 0)
-            if not self._is_ours(pid):
-                note.unlink(missing_ok=True)
+        while any(note.exists() for note in notes):
+            serving = self._serving()
+            if not serving:
+                # The server would take a zombie, or whoever has the pid by now, for itself.
+                for note in notes:
+                    note.unlink(missing_ok=True)
             elif time.monotonic() > deadline:
-                raise PostgresError(f"process {pid} still serves {self._data}; end it with: kill -INT {pid}")
+                raise PostgresError(
+                    f"process {serving[0]} still serves {self._data}; end it with: kill -INT {serving[0]}"
+                )
             else:
                 time.sleep(0.1)
 
-    def _is_ours(self, pid: int) -> bool:
-        # A pid can belong to another process by now.
-        with contextlib.suppress(psutil.Error):
-            process = psutil.Process(pid)
-            return str(self._data) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
-        return False
+    def _serving(self) -> list[int]:
+        """Processes of a server on this data, backends without a server included."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.name() == "postgres" and process.status() != psutil.STATUS_ZOMBIE:
+                    found += [process.pid] if Path(process.cwd()) == self._data else []
+        return found
 
     def _await_ready(self, server: Kept) -> None:
         deadline = time.monotonic() + START_SECONDS
