@@ -84,6 +84,10 @@ class OutcomeUnknown(Unavailable):
     """A write was sent and its reply was lost: whether it happened must be asked."""
 
 
+class ConnectionLost(OutcomeUnknown):
+    """The same, because the connection ended: a new one may serve at once."""
+
+
 class OrderInDoubt(EngineError):
     """Whether an order was stored could not be found out: the client must ask for its id before it posts again."""
 

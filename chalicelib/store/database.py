@@ -11,7 +11,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from chalicelib.domain.clock import Clock
-from chalicelib.domain.errors import Contended, OutcomeUnknown, StatementRefused, Unavailable
+from chalicelib.domain.errors import ConnectionLost, Contended, OutcomeUnknown, StatementRefused, Unavailable
 
 # The least that libpq takes.
 CONNECT_SECONDS = 2
@@ -57,6 +57,16 @@ class Database:
                     if error.code not in PASSING:
                         raise
             return await self._once(statement, params, seconds)
+
+    async def insist(self, statement: str, params: Mapping[str, Any] | None = None) -> list[TupleRow]:
+        """The same for a statement that may run twice: run again where its connection turns out to have ended.
+
+        A server or pooler that ends an idle connection shows so on the next statement only.
+        """
+        try:
+            return await self.fetch(statement, params)
+        except ConnectionLost:
+            return await self.fetch(statement, params)
 
     async def _once(self, statement: str, params: Mapping[str, Any] | None, seconds: float) -> list[TupleRow]:
         connection = await self._ready()
@@ -137,7 +147,7 @@ class Database:
             return Contended(code, _first_line(error))
         if connection.broken or connection.closed or code is None or code.startswith(SHUTDOWN_CLASSES):
             await self.close()
-            return OutcomeUnknown(f"database: {_first_line(error)}")
+            return ConnectionLost(f"database: {_first_line(error)}")
         return StatementRefused(f"{code}: {_first_line(error)}")
 
 

@@ -38,23 +38,23 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ledger:
-    """The simulated_swaps table, through one connection."""
+    """The simulated_swaps table, through one connection. All of its statements may run twice."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def land(self, swap: Swap) -> None:
         """Take a transaction in, unless its id is known already or it comes too late."""
-        await self._database.fetch(_SQL["land"], msgspec.structs.asdict(swap))
+        await self._database.insist(_SQL["land"], msgspec.structs.asdict(swap))
 
     async def look(self, tx_id: str) -> LedgerEntry | None:
         """What the ledger knows of a transaction."""
-        rows = await self._database.fetch(_SQL["look"], {"tx_id": tx_id})
+        rows = await self._database.insist(_SQL["look"], {"tx_id": tx_id})
         return _entry(rows[0]) if rows else None
 
     async def bury(self, tx_id: str, order_id: UUID, valid_until: datetime) -> None:
         """Leave a tombstone under the id of a transaction past its validity, unless it is there."""
-        await self._database.fetch(_SQL["bury"], {"tx_id": tx_id, "order_id": order_id, "valid_until": valid_until})
+        await self._database.insist(_SQL["bury"], {"tx_id": tx_id, "order_id": order_id, "valid_until": valid_until})
 
 
 def _entry(row: tuple[Any, ...]) -> LedgerEntry:

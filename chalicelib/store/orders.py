@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from chalicelib.domain.errors import OutcomeUnknown, Unavailable
+from chalicelib.domain.errors import OutcomeUnknown, StatementRefused, Unavailable
 from chalicelib.domain.lifecycle import TERMINAL, Status
 from chalicelib.domain.order import ACCOUNT, TYPE, Claim, Terms
 from chalicelib.domain.retry import MAX_CRASHES
@@ -80,7 +80,7 @@ class Orders:
         self._database = database
 
     async def accept(self, order_id: UUID, terms: Terms, ts: datetime) -> None:
-        """Store an order and its first event. A lost reply is asked about before it is reported as OutcomeUnknown."""
+        """Store an order and its first event. A lost reply is made up for, or reported as OutcomeUnknown."""
         params = {
             "id": order_id,
             "payload": msgspec.json.encode(terms).decode(),
@@ -93,23 +93,21 @@ class Orders:
             await self._database.fetch(_SQL["accept"], params)
         except OutcomeUnknown as lost:
             try:
-                stored = await self._database.fetch(_SQL["exists"], {"id": order_id}, seconds=ASK_SECONDS)
-            except Unavailable:
+                # Where the first statement took effect, or still does, this one waits for it and changes nothing.
+                await self._database.fetch(_SQL["accept"], params, seconds=ASK_SECONDS)
+            except (Unavailable, StatementRefused):
                 raise lost from None
-            if not stored:
-                # The lost statement may still be under way.
-                raise
 
     async def show(self, order_id: UUID) -> OrderRecord | None:
         """One order with its events."""
-        rows = await self._database.fetch(_SQL["show"], {"id": order_id})
+        rows = await self._database.insist(_SQL["show"], {"id": order_id})
         return _record(rows[0]) if rows else None
 
     async def newest(self, status: Status | None, before: UUID | None, limit: int) -> list[OrderRecord]:
         """A page of orders, newest first, that are older than `before`."""
         statement = "newest" if status is None else "newest_ended" if status in TERMINAL else "newest_living"
         params = {"status": status, "before": before or _NEWEST, "limit": limit}
-        return [_record(row) for row in await self._database.fetch(_SQL[statement], params)]
+        return [_record(row) for row in await self._database.insist(_SQL[statement], params)]
 
     async def claim(
         self, order_ids: Collection[UUID], *, alone: bool = False, last_resort: bool = False
@@ -122,25 +120,25 @@ class Orders:
             "alone": alone,
             "last_resort": last_resort,
         }
-        return [_claim_result(row) for row in await self._database.fetch(_SQL["claim"], params)]
+        return [_claim_result(row) for row in await self._database.insist(_SQL["claim"], params)]
 
     async def submission(self, tx_id: str) -> OpenSubmission:
         """The write-ahead of an unresolved transaction."""
-        rows = await self._database.fetch(_SQL["submission"], {"tx_id": tx_id})
+        rows = await self._database.insist(_SQL["submission"], {"tx_id": tx_id})
         return OpenSubmission(*rows[0])
 
     async def due(self, limit: int) -> list[UUID]:
         """Living orders whose message must have been lost, marked as sent again."""
-        rows = await self._database.fetch(_SQL["due"], {"gap": RESEND_SECONDS, "limit": limit})
+        rows = await self._database.insist(_SQL["due"], {"gap": RESEND_SECONDS, "limit": limit})
         return [row[0] for row in rows]
 
     async def due_parked(self, limit: int) -> list[UUID]:
         """Parked orders whose transaction should be asked for once more, marked as sent."""
-        return [row[0] for row in await self._database.fetch(_SQL["due_parked"], {"limit": limit})]
+        return [row[0] for row in await self._database.insist(_SQL["due_parked"], {"limit": limit})]
 
     async def migration(self) -> str:
         """The newest migration that the database has."""
-        rows = await self._database.fetch(_SQL["health"])
+        rows = await self._database.insist(_SQL["health"])
         return str(rows[0][0])
 
 

@@ -50,7 +50,7 @@ class Release(msgspec.Struct, frozen=True):
 
 
 class Streams:
-    """The connections and subscriptions tables, through one connection."""
+    """The connections and subscriptions tables, through one connection. All of its statements may run twice."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -58,30 +58,30 @@ class Streams:
     async def connect(self, connection_id: str, first_frame: str | None) -> None:
         """Remember a socket that is opening, and the bind that came with it."""
         params = {"id": connection_id, "first_frame": first_frame, "lifetime": CONNECTION_SECONDS}
-        await self._database.fetch(_SQL["connect"], params)
+        await self._database.insist(_SQL["connect"], params)
 
     async def open(self, connection_id: str) -> Opened | None:
         """The socket takes frames from now on; None where it is unknown."""
-        rows = await self._database.fetch(_SQL["open"], {"id": connection_id})
+        rows = await self._database.insist(_SQL["open"], {"id": connection_id})
         return Opened(*rows[0]) if rows else None
 
     async def forget(self, connection_id: str) -> None:
         """The socket is closed."""
-        await self._database.fetch(_SQL["forget"], {"id": connection_id})
+        await self._database.insist(_SQL["forget"], {"id": connection_id})
 
     async def log_length(self, order_id: UUID) -> int | None:
         """How many events an order has; None where there is no such order."""
-        rows = await self._database.fetch(_SQL["last_seq"], {"id": order_id})
+        rows = await self._database.insist(_SQL["last_seq"], {"id": order_id})
         return rows[0][0] if rows else None
 
     async def bind(self, connection_id: str, order_id: UUID, after_seq: int, *, first: bool) -> bool:
         """Follow an order. False where the socket is unknown or follows too many, or the first bind was served."""
         params = {"id": connection_id, "order_id": order_id, "after_seq": after_seq, "most": MOST_SUBSCRIPTIONS}
-        return bool(await self._database.fetch(_SQL["bind_first" if first else "bind"], params))
+        return bool(await self._database.insist(_SQL["bind_first" if first else "bind"], params))
 
     async def drop_first(self, connection_id: str) -> None:
         """The bind that came with the connect was refused."""
-        await self._database.fetch(_SQL["drop_first"], {"id": connection_id})
+        await self._database.insist(_SQL["drop_first"], {"id": connection_id})
 
     async def lease(self, order_ids: Collection[UUID], holder: UUID) -> list[Lease]:
         """Lease lagging subscriptions of some orders, with the events that they lack."""
@@ -91,7 +91,7 @@ class Streams:
             "lease": LEASE_SECONDS,
             "most": MOST_LEASED,
         }
-        rows = await self._database.fetch(_SQL["lease"], params)
+        rows = await self._database.insist(_SQL["lease"], params)
         return [
             Lease(
                 connection_id,
@@ -114,25 +114,25 @@ class Streams:
     async def release(self, releases: Sequence[Release], holder: UUID) -> None:
         """Give leases back."""
         params = {"released": msgspec.json.encode(releases).decode(), "holder": holder}
-        await self._database.fetch(_SQL["release"], params)
+        await self._database.insist(_SQL["release"], params)
 
     async def hold_back(self, connection_id: str, delay: float) -> bool:
         """No push to a socket for `delay` seconds; False where another caller has just said so."""
-        return bool(await self._database.fetch(_SQL["hold_back"], {"id": connection_id, "delay": delay}))
+        return bool(await self._database.insist(_SQL["hold_back"], {"id": connection_id, "delay": delay}))
 
     async def recover(self, connection_ids: Collection[str]) -> None:
         """Sockets that had failed take frames again."""
-        await self._database.fetch(_SQL["recover"], {"ids": list(connection_ids)})
+        await self._database.insist(_SQL["recover"], {"ids": list(connection_ids)})
 
     async def followed(self, connection_id: str) -> tuple[list[UUID], int]:
         """The orders whose events a socket lacks, and the whole seconds until it may be pushed to."""
-        rows = await self._database.fetch(_SQL["followed"], {"id": connection_id})
+        rows = await self._database.insist(_SQL["followed"], {"id": connection_id})
         return [row[0] for row in rows], max((row[1] or 0 for row in rows), default=0)
 
     async def lagging(self, most: int) -> list[str]:
         """Sockets that lack events while nobody is pushing to them."""
-        return [row[0] for row in await self._database.fetch(_SQL["lagging"], {"most": most})]
+        return [row[0] for row in await self._database.insist(_SQL["lagging"], {"most": most})]
 
     async def expire(self) -> None:
         """Forget sockets older than any can be."""
-        await self._database.fetch(_SQL["expire"])
+        await self._database.insist(_SQL["expire"])

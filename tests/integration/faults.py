@@ -49,15 +49,15 @@ class Stop:
         self.statement = ""
         database.fetch = self._stopped  # type: ignore[method-assign]
 
-    async def _stopped(self, statement: str, params: Mapping[str, Any] | None = None) -> Any:
+    async def _stopped(self, statement: str, params: Mapping[str, Any] | None = None, **more: Any) -> Any:
         self._left -= 1
         if self._left != 0:
-            return await self._fetch(statement, params)
+            return await self._fetch(statement, params, **more)
         self.statement = statement
-        rows = await self._fetch(statement, params) if self._after else []
+        rows = await self._fetch(statement, params, **more) if self._after else []
         self.reached.set_result(None)
         await self._go_on.wait()
-        return rows if self._after else await self._fetch(statement, params)
+        return rows if self._after else await self._fetch(statement, params, **more)
 
     def wait(self, work: "Future[Any]") -> bool:
         """Wait until the container stands still; False where its work ended before."""
@@ -76,14 +76,14 @@ def lose_reply(database: Database, at: int, *, after: bool) -> list[str]:
     seen = 0
     lost: list[str] = []
 
-    async def losing(statement: str, params: Mapping[str, Any] | None = None) -> Any:
+    async def losing(statement: str, params: Mapping[str, Any] | None = None, **more: Any) -> Any:
         nonlocal seen
         seen += 1
         if seen != at:
-            return await fetch(statement, params)
+            return await fetch(statement, params, **more)
         lost.append(statement)
         if after:
-            await fetch(statement, params)
+            await fetch(statement, params, **more)
         raise OutcomeUnknown("database: the reply was lost")
 
     database.fetch = losing  # type: ignore[method-assign]

@@ -1,15 +1,13 @@
 -- name: accept
--- An order and its first event.
+-- An order and its first event; run twice, it leaves one.
 WITH accepted AS (
     INSERT INTO orders (id, payload, status, created_at, last_update, account, type, last_seq, enqueued_at)
     VALUES (%(id)s, %(payload)s, 'pending', %(ts)s, %(ts)s, %(account)s, %(type)s, 1, engine_now())
+    ON CONFLICT (id) DO NOTHING
     RETURNING id
 )
 INSERT INTO order_events (order_id, seq, status, meta, ts)
 SELECT id, 1, 'pending', %(meta)s, %(ts)s FROM accepted
-
--- name: exists
-SELECT 1 FROM orders WHERE id = %(id)s
 
 -- name: show
 SELECT id, payload::text, status, created_at, last_update, attempts, failure_reason, tx_hash,
