@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
@@ -18,6 +18,8 @@ from chalicelib.telemetry import Telemetry
 
 # Kept free at the end of an invocation, for the writes and pushes that are still under way.
 MARGIN_SECONDS = 4.0
+# How long the orders that are cut off then may take to end.
+CANCEL_SECONDS = 1.0
 # How long the messages of a batch stay away while the database cannot be reached.
 OUTAGE_SECONDS = 10
 
@@ -132,9 +134,8 @@ class BatchWorker:
                 dispositions[result.order_id] = self._refused(result)
         if running:
             await asyncio.wait(running.values(), timeout=max(0.0, deadline - self._clock.monotonic()))
-        for order_id, task in running.items():
-            dispositions[order_id] = await self._finish(order_id, task)
-        return dispositions
+        await _cancel([task for task in running.values() if not task.done()])
+        return dispositions | {order_id: self._finished(order_id, task) for order_id, task in running.items()}
 
     async def _run_one(self, claim: Claim) -> Disposition:
         try:
@@ -147,10 +148,8 @@ class BatchWorker:
             self._telemetry.failure("order left to its lease", error, orderId=str(claim.order_id))
             return Disposition(Action.SEND_AGAIN, LEASE_SECONDS)
 
-    async def _finish(self, order_id: UUID, task: "asyncio.Task[Disposition]") -> Disposition:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task}, timeout=1)
+    def _finished(self, order_id: UUID, task: "asyncio.Task[Disposition]") -> Disposition:
+        if not task.done() or task.cancelled():
             self._telemetry.failure("order left to its lease", "the deadline is near", orderId=str(order_id))
             return Disposition(Action.SEND_AGAIN, LEASE_SECONDS)
         if error := task.exception():
@@ -188,3 +187,11 @@ class BatchWorker:
         except QueueError as error:
             self._telemetry.failure("messages come back after the queue's own timeout", error)
         return failed
+
+
+async def _cancel(tasks: Sequence["asyncio.Task[Any]"]) -> None:
+    """End tasks, all at once: what one of them takes to end must not add up over a batch."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
