@@ -39,6 +39,7 @@ class Deployment:
 
     def deploy(self, package: Package, parameters: Mapping[str, str]) -> dict[str, str]:
         """Creates the stack or updates it to the package and parameters; returns its outputs."""
+        parameters = {**self._defaults(), **parameters}
         template = self._uploaded(package)
         cloudformation = client("cloudformation", self.endpoint)
         self._settled(cloudformation)
@@ -59,6 +60,12 @@ class Deployment:
         """What the stack says about itself: URLs, queues, names."""
         found = self._described(client("cloudformation", self.endpoint)) or {}
         return {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
+
+    def _defaults(self) -> dict[str, str]:
+        if not self.endpoint:
+            return {}
+        # An emulator bounds concurrency by itself, and MiniStack stops polling where the bound is a parameter.
+        return {"PushEndpoint": f"{self.endpoint.rstrip('/')}/_aws/execute-api", "MaximumConcurrency": "0"}
 
     def _uploaded(self, package: Package) -> str:
         """Uploads the archive; returns the template that runs from it."""

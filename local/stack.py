@@ -121,13 +121,7 @@ class Stack:
         with self._step("package"):
             package = _runnable(build())
         with self._step("deploy"):
-            parameters = {
-                "DatabaseUrl": database_url,
-                "PushEndpoint": f"{endpoint}/_aws/execute-api",
-                # The emulator has a bound of its own, and takes this one for text.
-                "MaximumConcurrency": "0",
-                **self._plan.parameters,
-            }
+            parameters = {"DatabaseUrl": database_url, **self._plan.parameters}
             outputs = Deployment(STACK_NAME, endpoint, poll_seconds=0.1).deploy(package, parameters)
         with self._step("front door"):
             self._open_front_door(endpoint, outputs, package)
