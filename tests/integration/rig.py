@@ -78,6 +78,11 @@ class Rig:
         failed = handler({"Records": records}, Context(seconds))["batchItemFailures"]
         return [bodies[int(item["itemIdentifier"][1:])] for item in failed]
 
+    def deliver_to(self, connection_id: str) -> None:
+        """A delivery to a socket is due, whatever the queue holds."""
+        body = json.dumps({"connectionId": connection_id})
+        assert self.invoke(body, handler=queue.deliveries) == []
+
     def settle(self, order_id: str) -> dict[str, Any]:
         """Take an order to its end without its queue, the database's time moving past each pause."""
         for _ in range(30):

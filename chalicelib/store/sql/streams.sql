@@ -15,10 +15,11 @@ DELETE FROM connections WHERE id = %(id)s
 SELECT last_seq FROM orders WHERE id = %(id)s
 
 -- name: bind
--- Follow an order from after a frame; following it again starts again from there.
+-- Follow an order from after a frame; following it again starts again from there, and counts once.
 INSERT INTO subscriptions AS s (connection_id, order_id, last_seq)
 SELECT c.id, %(order_id)s, %(after_seq)s FROM connections c
-WHERE c.id = %(id)s AND (SELECT count(*) FROM subscriptions WHERE connection_id = %(id)s) < %(most)s
+WHERE c.id = %(id)s
+  AND (SELECT count(*) FROM subscriptions WHERE connection_id = %(id)s AND order_id <> %(order_id)s) < %(most)s
 ON CONFLICT (connection_id, order_id) DO UPDATE SET last_seq = EXCLUDED.last_seq, bind_no = s.bind_no + 1
 RETURNING 1
 
