@@ -8,6 +8,7 @@ import msgspec
 
 from chalicelib.domain.event import Event
 from chalicelib.domain.lifecycle import Status
+from chalicelib.domain.subscription import Lease, Opened, Release
 from chalicelib.store.database import Database
 from chalicelib.store.statements import load
 
@@ -19,34 +20,6 @@ CONNECTION_SECONDS = 2 * 3600 + 600
 MOST_SUBSCRIPTIONS = 1000
 # Subscriptions leased at once: bounds what one statement returns.
 MOST_LEASED = 100
-
-
-class Lease(msgspec.Struct, frozen=True):
-    """A lagging subscription, held for pushing `events` to its socket; `age` is the connection's, in seconds."""
-
-    connection_id: str
-    order_id: UUID
-    last_seq: int
-    bind_no: int
-    push_failures: int
-    age: float
-    events: tuple[Event, ...]
-
-
-class Opened(msgspec.Struct, frozen=True):
-    """A socket that takes frames: the bind that came with its connect, until served, and its age in seconds."""
-
-    first_frame: str | None
-    age: float
-
-
-class Release(msgspec.Struct, frozen=True):
-    """A lease given back, with the cursor after what was pushed."""
-
-    connection_id: str
-    order_id: UUID
-    last_seq: int
-    bind_no: int
 
 
 class Streams:
@@ -71,7 +44,7 @@ class Streams:
 
     async def log_length(self, order_id: UUID) -> int | None:
         """How many events an order has; None where there is no such order."""
-        rows = await self._database.insist(_SQL["last_seq"], {"id": order_id})
+        rows = await self._database.insist(_SQL["log_length"], {"id": order_id})
         return rows[0][0] if rows else None
 
     async def bind(self, connection_id: str, order_id: UUID, after_seq: int, *, first: bool) -> bool:
@@ -113,7 +86,13 @@ class Streams:
 
     async def release(self, releases: Sequence[Release], holder: UUID) -> None:
         """Give leases back."""
-        params = {"released": msgspec.json.encode(releases).decode(), "holder": holder}
+        params = {
+            "connection_ids": [release.connection_id for release in releases],
+            "order_ids": [release.order_id for release in releases],
+            "last_seqs": [release.last_seq for release in releases],
+            "bind_nos": [release.bind_no for release in releases],
+            "holder": holder,
+        }
         await self._database.insist(_SQL["release"], params)
 
     async def hold_back(self, connection_id: str, delay: float) -> bool:

@@ -11,7 +11,7 @@ SELECT first_frame, extract(epoch FROM engine_now() - connected_at)::float8 FROM
 -- name: forget
 DELETE FROM connections WHERE id = %(id)s
 
--- name: last_seq
+-- name: log_length
 SELECT last_seq FROM orders WHERE id = %(id)s
 
 -- name: bind
@@ -58,11 +58,12 @@ FROM leased l LEFT JOIN order_events e ON e.order_id = l.order_id AND e.seq > l.
 ORDER BY l.connection_id, l.order_id, e.seq
 
 -- name: release
--- Give leases back. The cursor moves only if no bind came in between.
+-- Give leases back. The cursor moves only if no bind came in between. Arrays, since the planner knows their length.
 UPDATE subscriptions s
 SET lease_holder = NULL, lease_until = NULL,
     last_seq = CASE WHEN s.bind_no = i.bind_no THEN i.last_seq ELSE s.last_seq END
-FROM json_to_recordset(%(released)s::json) AS i(connection_id text, order_id uuid, last_seq int, bind_no int)
+FROM unnest(%(connection_ids)s::text[], %(order_ids)s::uuid[], %(last_seqs)s::int[], %(bind_nos)s::int[])
+    AS i(connection_id, order_id, last_seq, bind_no)
 WHERE s.connection_id = i.connection_id AND s.order_id = i.order_id AND s.lease_holder = %(holder)s
 
 -- name: hold_back
