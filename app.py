@@ -1,9 +1,8 @@
 """Entry points: each route, socket route, queue and schedule, and the handler it calls."""
 
-from typing import Any
+from typing import Any, cast
 
-from chalice import Chalice, Response
-from chalice.app import CloudWatchEvent, Rate, SQSEvent, WebsocketEvent
+from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SQSEvent, WebsocketEvent
 
 from chalicelib.handlers import queue, rest, schedule, websocket
 
@@ -15,7 +14,12 @@ ANY_TYPE = ["*/*"]
 
 def respond(reply: rest.Reply) -> Response:
     """A handler's reply in the framework's form."""
-    return Response(body=reply.body, status_code=reply.status, headers=reply.headers)
+    return Response(body=reply.body, status_code=reply.status, headers=dict(reply.headers))
+
+
+def current_request() -> rest.Request:
+    """The request that a route was called for; the framework sets it before the call."""
+    return cast("rest.Request", app.current_request)
 
 
 @app.route("/", methods=["GET"])
@@ -25,7 +29,7 @@ def page() -> Response:
 
 @app.route("/api/orders/execute", methods=["POST"], content_types=ANY_TYPE)
 def execute() -> Response:
-    return respond(rest.execute(app.current_request))
+    return respond(rest.execute(current_request()))
 
 
 @app.route("/api/orders/{order_id}", methods=["GET"])
@@ -35,7 +39,7 @@ def order(order_id: str) -> Response:
 
 @app.route("/api/orders", methods=["GET"])
 def orders() -> Response:
-    return respond(rest.orders(app.current_request))
+    return respond(rest.orders(current_request()))
 
 
 @app.route("/api/health", methods=["GET"])

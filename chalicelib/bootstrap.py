@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Coroutine
-from decimal import Decimal
+from functools import partial
 from typing import Any, TypeVar
 
 from chalicelib import settings
@@ -27,7 +27,7 @@ from chalicelib.telemetry import Telemetry
 from chalicelib.venues.base import Chain, Venue
 from chalicelib.venues.simulated.chain import SimulatedChain
 from chalicelib.venues.simulated.draws import Draws
-from chalicelib.venues.simulated.venue import SimulatedVenue
+from chalicelib.venues.simulated.venue import FEES, SimulatedVenue
 
 T = TypeVar("T")
 
@@ -71,29 +71,18 @@ class Engine:
         self.intake = Intake(
             orders=self.orders, queue=self.orders_queue, clock=clock, entropy=entropy, telemetry=self.telemetry
         )
-        self.worker = BatchWorker(
+        worker = partial(
+            BatchWorker,
             claims=self.orders,
-            runner=executor.run,
             journal=journal,
             publisher=publisher,
-            source=self.orders_queue,
             orders=self.orders_queue,
             dead_letters=dead_letters,
             clock=clock,
             telemetry=self.telemetry,
         )
-        self.dead_letter_worker = BatchWorker(
-            claims=self.orders,
-            runner=executor.resolve,
-            journal=journal,
-            publisher=publisher,
-            source=dead_letters,
-            orders=self.orders_queue,
-            dead_letters=dead_letters,
-            clock=clock,
-            telemetry=self.telemetry,
-            last_resort=True,
-        )
+        self.worker = worker(runner=executor.run, source=self.orders_queue)
+        self.dead_letter_worker = worker(runner=executor.resolve, source=dead_letters, last_resort=True)
         self.sockets = Sockets(
             store=streams, pusher=push, publisher=publisher, deliveries=deliveries, telemetry=self.telemetry
         )
@@ -131,8 +120,7 @@ def simulated_market(
 ) -> tuple[list[Venue], Chain]:
     """The venues and the chain of the simulated market."""
     draws, scale = Draws(given.venue_seed, entropy), given.venue_time_scale
-    fees = {"Raydium": Decimal("0.0025"), "Meteora": Decimal("0.002")}
-    venues: list[Venue] = [SimulatedVenue(name, fee, draws, clock, scale) for name, fee in fees.items()]
+    venues: list[Venue] = [SimulatedVenue(name, fee, draws, clock, scale) for name, fee in FEES.items()]
     return venues, SimulatedChain(ledger, draws, scale)
 
 

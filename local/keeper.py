@@ -139,9 +139,9 @@ def _end(child: "subprocess.Popen[bytes]", number: int, grace: float) -> None:
         time.sleep(0.02)
     # A kill can orphan grandchildren, so look again until nobody is left.
     while alive := [each for each in {*known, *psutil.Process().children(recursive=True)} if each.is_running()]:
-        for each in alive:
+        for process in alive:
             with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
+                process.kill()
         psutil.wait_procs(alive, timeout=1)
     child.wait()
 

@@ -62,4 +62,3 @@ CREATE TABLE submissions (
     -- succeeded, reverted or dead; NULL while unresolved.
     outcome     text
 );
-CREATE INDEX submissions_order ON submissions (order_id);

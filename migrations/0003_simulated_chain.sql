@@ -14,4 +14,3 @@ CREATE TABLE simulated_swaps (
     lands_at    timestamptz NOT NULL,
     valid_until timestamptz NOT NULL
 );
-CREATE INDEX simulated_swaps_order ON simulated_swaps (order_id);

@@ -18,8 +18,6 @@ class ConfigurationError(EngineError):
 class ClientError(EngineError):
     """A request that cannot be served as it was sent: `code` is the machine word, the message names the field."""
 
-    status = 400
-
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
@@ -28,23 +26,17 @@ class ClientError(EngineError):
 class NotFound(ClientError):
     """A well-formed id that no order has."""
 
-    status = 404
-
 
 class TooLarge(ClientError):
     """A body or frame above its size limit."""
-
-    status = 413
 
 
 class UnsupportedMediaType(ClientError):
     """A body that is declared to be something other than JSON."""
 
-    status = 415
-
 
 class Fault(StrEnum):
-    """What can be wrong with an order or a frame that a client sends: the machine words of its `ClientError`."""
+    """What can be wrong with what a client sends: the machine words of its `ClientError`."""
 
     # The text, before any field is looked at.
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
@@ -71,6 +63,15 @@ class Fault(StrEnum):
     MISSING_ORDER_ID = "missing_order_id"
     INVALID_ORDER_ID = "invalid_order_id"
     INVALID_AFTER_SEQ = "invalid_after_seq"
+    # The socket follows as many orders as it may, or was forgotten.
+    TOO_MANY_ORDERS = "too_many_orders"
+
+    # What is asked for.
+    UNKNOWN_ORDER = "unknown_order"
+    UNKNOWN_PARAMETER = "unknown_parameter"
+    INVALID_STATUS = "invalid_status"
+    INVALID_CURSOR = "invalid_cursor"
+    INVALID_LIMIT = "invalid_limit"
 
 
 # What the engine could not do now. Nothing is lost; the caller may try again.

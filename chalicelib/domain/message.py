@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import Protocol
-from uuid import UUID
 
 import msgspec
 
@@ -46,12 +45,4 @@ def parse_delivery(body: str) -> str | None:
     try:
         return msgspec.json.decode(body, type=Delivery).connection_id
     except msgspec.DecodeError:
-        return None
-
-
-def parse_order_id(body: str) -> UUID | None:
-    """The order that a message names; None where it is no id."""
-    try:
-        return UUID(body)
-    except ValueError:
         return None

@@ -1,15 +1,23 @@
 """An order as the client placed it, validated and in base units."""
 
+import re
 from decimal import Decimal
 from uuid import UUID
 
 import msgspec
 
-from chalicelib.domain.lifecycle import Status
 from chalicelib.domain.token import Token
 
-ACCOUNT = "default"
-TYPE = "market"
+DEFAULT_ACCOUNT = "default"
+DEFAULT_TYPE = "market"
+
+
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
+def parse_order_id(text: str) -> UUID | None:
+    """The id that `text` is in its usual form; None where it is none."""
+    return UUID(text) if _UUID.fullmatch(text) else None
 
 
 class Terms(msgspec.Struct, frozen=True, rename="camel"):
@@ -21,21 +29,3 @@ class Terms(msgspec.Struct, frozen=True, rename="camel"):
     amount: int
     # 0 <= s < 1; 0.02 = 2 %.
     slippage_tolerance: Decimal
-
-
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """A holder's hold on one order: the order as it was when claimed, and the token that fences every write."""
-
-    order_id: UUID
-    claim_token: int
-    terms: Terms
-    status: Status
-    attempts: int
-    crashes: int
-    last_seq: int
-    # The last event's time; the next event's is never before it.
-    last_update_ms: int
-    # The unresolved transaction, if there is one.
-    open_tx: str | None = None
-    # (status, milliseconds since the epoch) of each event so far, only where open_tx is set.
-    timeline: tuple[tuple[Status, int], ...] = ()

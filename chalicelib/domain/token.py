@@ -18,11 +18,6 @@ class Token(msgspec.Struct, frozen=True):
     decimals: int
     mint: str = ""
 
-    def base_units(self, amount: int) -> int:
-        """Whole tokens in base units."""
-        units: int = amount * 10**self.decimals
-        return units
-
 
 KNOWN = (
     Token("SOL", 9, "So11111111111111111111111111111111111111112"),
@@ -46,7 +41,7 @@ def find(text: str) -> Token | None:
     """The token that a symbol (in any case) or a base58 mint of 32 bytes names; None where `text` is neither."""
     if MINT.fullmatch(text) and _base58_length(text) == MINT_BYTES:
         return _BY_MINT.get(text) or Token(text, UNKNOWN_DECIMALS, text)
-    # Matched before it is upper-cased: upper() turns some letters outside ASCII into ones inside ("ſol" into "SOL").
+    # Matched before it is upper-cased: upper() turns some letters outside ASCII into ones inside (a long s into S).
     if SYMBOL.fullmatch(text) and any(letter.isalnum() for letter in text):
         return _BY_SYMBOL.get(text.upper()) or Token(text.upper(), UNKNOWN_DECIMALS)
     return None

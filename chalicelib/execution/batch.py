@@ -7,13 +7,13 @@ from uuid import UUID
 
 import msgspec
 
+from chalicelib.domain.claim import LEASE_SECONDS, Claim, ClaimResult, Verdict
 from chalicelib.domain.clock import Clock
 from chalicelib.domain.errors import ClaimLost, QueueError, StatementRefused, Unavailable
 from chalicelib.domain.event import Publishing
-from chalicelib.domain.message import Message, MessageQueue, parse_order_id
-from chalicelib.domain.order import Claim
+from chalicelib.domain.message import Message, MessageQueue
+from chalicelib.domain.order import parse_order_id
 from chalicelib.execution.executor import DONE, Action, Disposition
-from chalicelib.store.orders import LEASE_SECONDS, ClaimResult, Verdict
 from chalicelib.telemetry import Telemetry
 
 # Kept free at the end of an invocation, for the writes and pushes that are still under way.
@@ -168,14 +168,14 @@ class BatchWorker:
             case Verdict.SUSPECT:
                 return None
             case Verdict.EXHAUSTED:
-                return Disposition(Action.BURY)
+                return Disposition(Action.DEAD_LETTER)
             case _:
                 return Disposition(Action.SEND_AGAIN, result.wait)
 
     async def _settle(self, dispositions: Sequence[tuple[Received, Disposition]]) -> list[str]:
         """Do with each message what became of its order; returns the ids of those that must come back."""
         failed: list[str] = []
-        for queue, action in ((self._orders, Action.SEND_AGAIN), (self._dead_letters, Action.BURY)):
+        for queue, action in ((self._orders, Action.SEND_AGAIN), (self._dead_letters, Action.DEAD_LETTER)):
             chosen = [(message, found) for message, found in dispositions if found.action == action]
             refused = await queue.send([Message(message.body, found.seconds) for message, found in chosen])
             bodies = {message.body for message in refused}

@@ -5,16 +5,16 @@ from typing import Any, Protocol
 
 import msgspec
 
+from chalicelib.domain.claim import Claim, OpenSubmission
 from chalicelib.domain.clock import Clock
 from chalicelib.domain.errors import AttemptFailed, EngineError
 from chalicelib.domain.lifecycle import Status
-from chalicelib.domain.order import Claim, Terms
+from chalicelib.domain.order import Terms
 from chalicelib.domain.quote import Quote, Route, price
 from chalicelib.domain.retry import MAX_ATTEMPTS, MAX_CRASHES, backoff_ms, whole_seconds
 from chalicelib.domain.transition import Resolved, Submission
 from chalicelib.execution.hold import Hold, TransitionLog
 from chalicelib.routing.router import Router
-from chalicelib.store.orders import OpenSubmission
 from chalicelib.telemetry import Telemetry
 from chalicelib.venues.base import Answer, Attempt, Chain, Outcome
 
@@ -33,7 +33,7 @@ class Action(StrEnum):
     # It comes back itself, as a retry does.
     HAND_BACK = "hand back"
     # Only the dead-letter function may go on.
-    BURY = "bury"
+    DEAD_LETTER = "dead letter"
 
 
 class Disposition(msgspec.Struct, frozen=True):

@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID
 
+from chalicelib.domain.claim import Claim
 from chalicelib.domain.clock import Clock
 from chalicelib.domain.event import Event, raw
 from chalicelib.domain.lifecycle import TERMINAL, Status, is_legal
-from chalicelib.domain.order import Claim, Terms
+from chalicelib.domain.order import Terms
 from chalicelib.domain.transition import Resolved, Submission, Transition, Written
 from chalicelib.telemetry import Telemetry
 

@@ -10,9 +10,21 @@ import msgspec
 
 from chalicelib import __version__
 from chalicelib.bootstrap import Engine, engine
-from chalicelib.domain.errors import ClientError, NotFound, OrderInDoubt, QueueError, StatementRefused, Unavailable
+from chalicelib.domain.errors import (
+    ClientError,
+    Fault,
+    NotFound,
+    OrderInDoubt,
+    QueueError,
+    StatementRefused,
+    TooLarge,
+    Unavailable,
+    UnsupportedMediaType,
+)
 from chalicelib.domain.event import iso
 from chalicelib.domain.lifecycle import Status
+from chalicelib.domain.order import parse_order_id
+from chalicelib.domain.strict_json import quoted
 from chalicelib.store.orders import OrderRecord
 
 JSON = "application/json"
@@ -42,9 +54,9 @@ class Reply(msgspec.Struct, frozen=True):
 def execute(request: Request) -> Reply:
     """POST /api/orders/execute: accept an order."""
 
-    async def work(parts: Engine) -> dict[str, Any]:
+    async def work(parts: Engine) -> Reply:
         order_id = await parts.intake.accept(_body(request), request.headers.get("content-type"))
-        return {"orderId": str(order_id), "message": MESSAGE}
+        return _json(200, {"orderId": str(order_id), "message": MESSAGE})
 
     return _reply(work)
 
@@ -52,11 +64,11 @@ def execute(request: Request) -> Reply:
 def order(order_id: str) -> Reply:
     """GET /api/orders/{id}: an order with its events."""
 
-    async def work(parts: Engine) -> dict[str, Any]:
-        record = await parts.orders.show(_uuid(order_id, "orderId"))
+    async def work(parts: Engine) -> Reply:
+        record = await parts.orders.show(_uuid(order_id, "orderId", Fault.INVALID_ORDER_ID))
         if record is None:
-            raise NotFound("unknown_order", f"no order has the id {order_id}")
-        return _show(record)
+            raise NotFound(Fault.UNKNOWN_ORDER, f"no order has the id {order_id}")
+        return _json(200, _show(record))
 
     return _reply(work)
 
@@ -64,13 +76,13 @@ def order(order_id: str) -> Reply:
 def orders(request: Request) -> Reply:
     """GET /api/orders: pages of orders, newest first."""
 
-    async def work(parts: Engine) -> dict[str, Any]:
-        status, before, limit = _page(request.query_params or {})
+    async def work(parts: Engine) -> Reply:
+        status, before, limit = _paging(request.query_params or {})
         # One more than asked for tells whether there is another page.
         found = await parts.orders.newest(status, before, limit + 1)
         records = found[:limit]
         cursor = str(records[-1].order_id) if len(found) > limit else None
-        return {"orders": [_show(record) for record in records], "nextCursor": cursor}
+        return _json(200, {"orders": [_show(record) for record in records], "nextCursor": cursor})
 
     return _reply(work)
 
@@ -78,7 +90,7 @@ def orders(request: Request) -> Reply:
 def health() -> Reply:
     """GET /api/health: whether the database and the queue can be reached; 503 if not."""
 
-    async def work(parts: Engine) -> dict[str, Any]:
+    async def work(parts: Engine) -> Reply:
         database: dict[str, Any] = {"reached": False}
         queue: dict[str, Any] = {"reached": False}
         try:
@@ -90,10 +102,11 @@ def health() -> Reply:
         except QueueError as error:
             parts.telemetry.failure("health: queue", error)
         well = database["reached"] and queue["reached"]
-        return {"status": "ok" if well else "degraded", "version": __version__, "database": database, "queue": queue}
+        status = "ok" if well else "degraded"
+        body = {"status": status, "version": __version__, "database": database, "queue": queue}
+        return _json(200 if well else 503, body)
 
-    reply = _reply(work)
-    return reply if '"status":"ok"' in reply.body else msgspec.structs.replace(reply, status=503)
+    return _reply(work)
 
 
 def page() -> Reply:
@@ -106,15 +119,19 @@ def _html() -> str:
     return (Path(__file__).parent.parent / "web" / "index.html").read_text()
 
 
-def _reply(work: Callable[[Engine], Awaitable[dict[str, Any]]]) -> Reply:
+# Where it is not 400.
+_STATUSES: dict[type[ClientError], int] = {NotFound: 404, TooLarge: 413, UnsupportedMediaType: 415}
+
+
+def _reply(work: Callable[[Engine], Awaitable[Reply]]) -> Reply:
     """Run a request; the one place where errors become statuses."""
     parts = engine()
 
     async def guarded() -> Reply:
         try:
-            return _json(200, await work(parts))
+            return await work(parts)
         except ClientError as error:
-            return _json(error.status, {"error": str(error), "code": error.code})
+            return _json(_STATUSES.get(type(error), 400), {"error": str(error), "code": error.code})
         except OrderInDoubt as error:
             body = {"error": str(error), "code": "outcome_unknown", "orderId": str(error.order_id)}
             return _json(503, body, {"Retry-After": RETRY_AFTER_SECONDS})
@@ -137,26 +154,30 @@ def _body(request: Request) -> bytes:
     try:
         return request.raw_body
     except ValueError as error:
-        raise ClientError("invalid_json", "the body cannot be decoded") from error
+        raise ClientError(Fault.INVALID_TEXT, "the body cannot be decoded") from error
 
 
-def _uuid(text: str, field: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise ClientError(f"invalid_{'order_id' if field == 'orderId' else field}", f"{field} must be a UUID") from None
+def _uuid(text: str, field: str, fault: Fault) -> UUID:
+    found = parse_order_id(text)
+    if found is None:
+        raise ClientError(fault, f"{field} must be a UUID")
+    return found
 
 
-def _page(query: Mapping[str, str]) -> tuple[Status | None, UUID | None, int]:
+def _paging(query: Mapping[str, str]) -> tuple[Status | None, UUID | None, int]:
     unknown = set(query) - {"status", "cursor", "limit"}
     if unknown:
-        raise ClientError("unknown_parameter", f"unknown parameters: {', '.join(sorted(unknown))[:100]}")
+        raise ClientError(Fault.UNKNOWN_PARAMETER, f"unknown parameter {quoted(min(unknown))}")
     status, cursor, limit = query.get("status"), query.get("cursor"), query.get("limit", str(PAGE_SIZE))
     if status is not None and status not in set(Status):
-        raise ClientError("invalid_status", f"status must be one of {', '.join(Status)}")
+        raise ClientError(Fault.INVALID_STATUS, f"status must be one of {', '.join(Status)}")
     if limit not in PAGE_SIZES:
-        raise ClientError("invalid_limit", f"limit must be a whole number from 1 to {MOST_ON_A_PAGE}")
-    return Status(status) if status else None, _uuid(cursor, "cursor") if cursor else None, int(limit)
+        raise ClientError(Fault.INVALID_LIMIT, f"limit must be a whole number from 1 to {MOST_ON_A_PAGE}")
+    return (
+        Status(status) if status else None,
+        _uuid(cursor, "cursor", Fault.INVALID_CURSOR) if cursor else None,
+        int(limit),
+    )
 
 
 def _show(record: OrderRecord) -> dict[str, Any]:

@@ -52,9 +52,11 @@ class Ledger:
         rows = await self._database.insist(_SQL["look"], {"tx_id": tx_id})
         return _entry(rows[0]) if rows else None
 
-    async def bury(self, tx_id: str, order_id: UUID, valid_until: datetime) -> None:
+    async def tombstone(self, tx_id: str, order_id: UUID, valid_until: datetime) -> None:
         """Leave a tombstone under the id of a transaction past its validity, unless it is there."""
-        await self._database.insist(_SQL["bury"], {"tx_id": tx_id, "order_id": order_id, "valid_until": valid_until})
+        await self._database.insist(
+            _SQL["tombstone"], {"tx_id": tx_id, "order_id": order_id, "valid_until": valid_until}
+        )
 
 
 def _entry(row: tuple[Any, ...]) -> LedgerEntry:

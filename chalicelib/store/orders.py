@@ -2,52 +2,26 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from chalicelib.domain.claim import LEASE_SECONDS, Claim, ClaimResult, OpenSubmission, Verdict
 from chalicelib.domain.errors import OutcomeUnknown, StatementRefused, Unavailable
 from chalicelib.domain.lifecycle import TERMINAL, Status
-from chalicelib.domain.order import ACCOUNT, TYPE, Claim, Terms
+from chalicelib.domain.order import DEFAULT_ACCOUNT, DEFAULT_TYPE, Terms
 from chalicelib.domain.retry import MAX_CRASHES
 from chalicelib.store.database import Database
 from chalicelib.store.statements import load
 
 _SQL = load("orders")
 _FIRST_META = '{"bound":true}'
-# Longer than any function may run, shorter than the queue's visibility timeout.
-LEASE_SECONDS = 15
 # A living order is sent again if nothing was heard of it for this long; the queue's visibility timeout.
 RESEND_SECONDS = 60
 # The client still waits when a lost reply is asked about.
 ASK_SECONDS = 1.0
 _NEWEST = UUID(int=2**128 - 1)
-
-
-class Verdict(StrEnum):
-    """What came of an attempt to claim an order."""
-
-    CLAIMED = "claimed"
-    TERMINAL = "terminal"
-    PARKED = "parked"
-    LEASED = "leased"
-    EARLY = "early"
-    # Crashed too often: only the dead-letter function may claim it.
-    EXHAUSTED = "exhausted"
-    # Crashed before: may be claimed only with no other order in hand.
-    SUSPECT = "suspect"
-
-
-class ClaimResult(msgspec.Struct, frozen=True):
-    """The verdict on one order; `wait` is in whole seconds, for LEASED and EARLY."""
-
-    order_id: UUID
-    verdict: Verdict
-    wait: int
-    crashes: int
-    claim: Claim | None
 
 
 class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,15 +38,6 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[tuple[int, Status, msgspec.Raw, str], ...] | None
 
 
-class OpenSubmission(msgspec.Struct, frozen=True):
-    """A transaction whose outcome is not known: `overdue` is the seconds since it could last land."""
-
-    tx_id: str
-    venue: str
-    valid_until: datetime
-    overdue: float
-
-
 class Orders:
     """The orders table, through one connection."""
 
@@ -86,8 +51,8 @@ class Orders:
             "payload": msgspec.json.encode(terms).decode(),
             "meta": _FIRST_META,
             "ts": ts,
-            "account": ACCOUNT,
-            "type": TYPE,
+            "account": DEFAULT_ACCOUNT,
+            "type": DEFAULT_TYPE,
         }
         try:
             await self._database.fetch(_SQL["accept"], params)
@@ -138,7 +103,7 @@ class Orders:
 
     async def migration(self) -> str:
         """The newest migration that the database has."""
-        rows = await self._database.insist(_SQL["health"])
+        rows = await self._database.insist(_SQL["migration"])
         return str(rows[0][0])
 
 

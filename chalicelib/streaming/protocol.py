@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from chalicelib.domain.errors import ClientError, Fault
+from chalicelib.domain.order import parse_order_id
 from chalicelib.domain.strict_json import Number, refuse_unknown
 from chalicelib.domain.strict_json import parse as parse_json
 
@@ -16,8 +17,7 @@ MAX_SEQ = 2**31 - 1
 MAX_QUERY_VALUE = 200
 
 _FIELDS = ("orderId", "afterSeq")
-_UUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
-_ORDER_ID = re.compile(rf" ?(?:(?P<plain>{_UUID})|< ?(?P<bracketed>{_UUID}) ?>) ?")
+_ORDER_ID = re.compile(r" ?(?:(?P<plain>[^< >]+)|< ?(?P<bracketed>[^< >]+) ?>) ?")
 _COUNT = re.compile(r"0|[1-9][0-9]*")
 # MAX_SEQ has ten digits.
 _SEQ = re.compile(r"0|[1-9][0-9]{0,9}")
@@ -53,12 +53,13 @@ def from_query(order_id: str | None, after_seq: str | None) -> str | None:
 
 
 def _order_id(value: object) -> UUID:
-    found = _ORDER_ID.fullmatch(value) if isinstance(value, str) else None
+    written = _ORDER_ID.fullmatch(value) if isinstance(value, str) else None
+    found = parse_order_id(written["plain"] or written["bracketed"]) if written else None
     if found is None:
         raise ClientError(
             Fault.INVALID_ORDER_ID, "orderId must be a UUID of the form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
         )
-    return UUID(found["plain"] or found["bracketed"])
+    return found
 
 
 def _after_seq(value: object) -> int:

@@ -14,7 +14,7 @@ from chalicelib.domain.errors import ConnectionGone, PushError, StatementRefused
 from chalicelib.domain.event import frame_bytes
 from chalicelib.domain.message import Message, MessageQueue, delivery_body
 from chalicelib.domain.retry import whole_seconds
-from chalicelib.store.streams import Lease, Release
+from chalicelib.domain.subscription import Lease, Release
 from chalicelib.telemetry import Telemetry
 
 # All pushes of one pass must be done by then; the leases last longer.

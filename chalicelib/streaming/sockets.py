@@ -3,10 +3,18 @@
 from typing import Protocol
 from uuid import UUID
 
-from chalicelib.domain.errors import ClientError, ConnectionGone, NotFound, PushError, StatementRefused, Unavailable
+from chalicelib.domain.errors import (
+    ClientError,
+    ConnectionGone,
+    Fault,
+    NotFound,
+    PushError,
+    StatementRefused,
+    Unavailable,
+)
 from chalicelib.domain.event import Publishing, error_bytes
 from chalicelib.domain.message import Message, MessageQueue, delivery_body
-from chalicelib.store.streams import Opened
+from chalicelib.domain.subscription import Opened
 from chalicelib.streaming.protocol import Bind, from_query, parse
 from chalicelib.streaming.publisher import OPENING_SECONDS, Pusher
 from chalicelib.telemetry import Telemetry
@@ -127,15 +135,15 @@ class Sockets:
     async def _bind(self, connection_id: str, bind: Bind, *, first: bool) -> None:
         length = await self._store.log_length(bind.order_id)
         if length is None:
-            raise NotFound("unknown_order", f"no order has the id {bind.order_id}")
+            raise NotFound(Fault.UNKNOWN_ORDER, f"no order has the id {bind.order_id}")
         if bind.after_seq > length:
             raise ClientError(
-                "invalid_after_seq", f"afterSeq {bind.after_seq} is beyond the log, which ends at {length}"
+                Fault.INVALID_AFTER_SEQ, f"afterSeq {bind.after_seq} is beyond the log, which ends at {length}"
             )
         bound = await self._store.bind(connection_id, bind.order_id, bind.after_seq, first=first)
         if not bound and not first:
             raise ClientError(
-                "too_many_orders",
+                Fault.TOO_MANY_ORDERS,
                 "this socket follows as many orders as it may, or is not known any more: open another",
             )
         self._publisher.notify([bind.order_id])

@@ -8,6 +8,18 @@ from typing import Any
 from urllib.parse import unquote
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    # As many pushes at once as a publisher starts must find room in the listening socket's queue.
+    request_queue_size = 256
+
+
+class _Server(ThreadingHTTPServer):
+    # Many sockets are pushed to at once; a connect that finds the queue full is tried again a second later.
+    request_queue_size = 256
+
+
 class Gateway:
     """Keeps the frames of each socket; `answers` holds the statuses of the next pushes to a socket, then 200."""
 
@@ -31,9 +43,7 @@ class Gateway:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
+        self._server = _Server(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     @property

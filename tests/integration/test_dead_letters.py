@@ -249,13 +249,14 @@ def test_the_sweep_sends_what_lost_its_message_and_never_stops(
         rig.sqs.send_message(QueueUrl=rig.queues["orders"], MessageBody=f"backlog {number}")
     rig.sweep()
     assert rig.messages("orders") == backlog
-    rig.advance(61)
+    rig.advance(100)
     rig.sweep()
     assert rig.messages("orders") - backlog == (2 if backlog else 4)
     # Oldest first, and what was sent is not sent again at once.
     rig.sweep()
     assert rig.messages("orders") - backlog == 4
     rig.bodies("orders")
+    # The gap doubles: as long as from the last transition to the last send.
     rig.advance(61)
     rig.sweep()
     assert rig.messages("orders") <= backlog

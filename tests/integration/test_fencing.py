@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from chalicelib.domain.claim import LEASE_SECONDS
 from chalicelib.domain.clock import SystemClock
 from chalicelib.domain.errors import ClaimLost
-from chalicelib.store.orders import LEASE_SECONDS
 from chalicelib.store.statements import load
 from chalicelib.venues.simulated.chain import SimulatedChain
 from tests.integration.faults import SECONDS, executor_of
@@ -185,13 +185,13 @@ def test_of_a_tombstone_and_a_late_transaction_the_first_wins(
     tombstone = {"tx_id": "MOCKTX_1", "order_id": uuid4(), "valid_until": valid}
     if tombstone_first:
         rig.advance(6)
-        burying.run(LEDGER["bury"], tombstone)
+        burying.run(LEDGER["tombstone"], tombstone)
         rig.advance(-6)
         waiting, waits, commits = late.start(LEDGER["land"], swap("MOCKTX_1", valid)), late, burying
     else:
         late.run(LEDGER["land"], swap("MOCKTX_1", valid))
         rig.advance(6)
-        waiting, waits, commits = burying.start(LEDGER["bury"], tombstone), burying, late
+        waiting, waits, commits = burying.start(LEDGER["tombstone"], tombstone), burying, late
     await_lock(rig, waits)
     commits.connection.commit()
     waiting.result(SECONDS)
@@ -202,7 +202,7 @@ def test_of_a_tombstone_and_a_late_transaction_the_first_wins(
 def test_nothing_is_buried_before_its_time_or_lands_after_it(rig: Rig, session: Callable[[], Session]) -> None:
     chain = session()
     valid = rig.sql("SELECT (engine_now() + interval '5 seconds')::text")[0][0]
-    chain.run(LEDGER["bury"], {"tx_id": "early", "order_id": uuid4(), "valid_until": valid})
+    chain.run(LEDGER["tombstone"], {"tx_id": "early", "order_id": uuid4(), "valid_until": valid})
     chain.run(LEDGER["land"], swap("slow", valid) | {"delay": 6})
     chain.connection.commit()
     assert rig.sql("SELECT 1 FROM simulated_swaps") == []

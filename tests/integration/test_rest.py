@@ -44,7 +44,7 @@ def test_a_body_that_cannot_be_decoded_is_refused(rig: Rig) -> None:
             return super().__getattribute__(name)
 
     reply = rest.execute(Undecodable())
-    assert (reply.status, json.loads(reply.body)["code"]) == (400, "invalid_json")
+    assert (reply.status, json.loads(reply.body)["code"]) == (400, "invalid_text")
     assert rig.sql("SELECT 1 FROM orders") == []
 
 

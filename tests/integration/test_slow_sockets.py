@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from chalicelib.handlers import queue
+from chalicelib.store import streams
 from chalicelib.streaming import publisher
 from tests.integration.rig import Rig
 
@@ -148,7 +149,7 @@ def test_deliveries_of_a_batch_do_not_wait_for_each_other(rig: Rig) -> None:
 @pytest.mark.usefixtures("impatient")
 def test_many_stalled_sockets_do_not_hold_up_the_others(rig: Rig) -> None:
     order_id = rig.post()
-    sockets = [rig.bind(order_id) for _ in range(70)]
+    sockets = [rig.bind(order_id) for _ in range(40)]
     healthy = rig.bind(order_id)
     for socket in sockets:
         rig.gateway.stalls[socket] = threading.Event()
@@ -156,9 +157,10 @@ def test_many_stalled_sockets_do_not_hold_up_the_others(rig: Rig) -> None:
     assert rig.statuses(healthy) == HAPPY
 
 
-def test_more_sockets_than_are_leased_at_once_all_get_everything(rig: Rig) -> None:
+def test_more_sockets_than_are_leased_at_once_all_get_everything(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "MOST_LEASED", 10)
     order_id = rig.post()
-    sockets = [rig.bind(order_id) for _ in range(130)]
+    sockets = [rig.bind(order_id) for _ in range(35)]
     rig.finish(order_id)
     for socket in sockets:
         assert rig.statuses(socket) == HAPPY

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chalicelib.domain import event, token
 from chalicelib.domain.clock import SystemClock, SystemEntropy, fraction, uuid7
-from chalicelib.domain.errors import ClientError, Fault, NotFound, TooLarge, UnsupportedMediaType
+from chalicelib.domain.errors import Fault
 from chalicelib.domain.event import Event
 from chalicelib.domain.lifecycle import TERMINAL, TRANSITIONS, Status, is_legal
 from chalicelib.domain.retry import MAX_ATTEMPTS, backoff_ms, whole_seconds
@@ -134,10 +134,6 @@ def test_a_token_has_an_ascii_name(text: str) -> None:
     assert found is None or (found.name.isascii() and found.name.isprintable())
 
 
-def test_whole_tokens_in_base_units() -> None:
-    assert token.Token("USDC", 6).base_units(3) == 3_000_000
-
-
 # Retries.
 
 
@@ -233,11 +229,3 @@ def test_a_frame_carries_its_meta_as_it_is_stored() -> None:
 @pytest.mark.parametrize("code", [Fault.INVALID_AMOUNT, "invalid_amount"])
 def test_the_bytes_of_an_error(code: str) -> None:
     assert event.error_bytes("amount é", code) == '{"error":"amount é","code":"invalid_amount"}'.encode()
-
-
-@pytest.mark.parametrize(
-    ("error", "status"), [(ClientError, 400), (NotFound, 404), (TooLarge, 413), (UnsupportedMediaType, 415)]
-)
-def test_a_client_error_has_its_status(error: type[ClientError], status: int) -> None:
-    raised = error("a_code", "a message")
-    assert (raised.status, raised.code, str(raised)) == (status, "a_code", "a message")

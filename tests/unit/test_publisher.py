@@ -15,7 +15,7 @@ from chalicelib.domain.errors import ConnectionGone, PushError, Unavailable
 from chalicelib.domain.event import Event, raw
 from chalicelib.domain.lifecycle import Status
 from chalicelib.domain.message import Message
-from chalicelib.store.streams import Lease, Release
+from chalicelib.domain.subscription import Lease, Release
 from chalicelib.streaming import publisher as module
 from chalicelib.streaming.publisher import Publisher
 from chalicelib.telemetry import Telemetry

@@ -63,7 +63,7 @@ class MemoryLedger:
     async def look(self, tx_id: str) -> LedgerEntry | None:
         return self.known
 
-    async def bury(self, tx_id: str, order_id: UUID, valid_until: datetime) -> None:
+    async def tombstone(self, tx_id: str, order_id: UUID, valid_until: datetime) -> None:
         self.buried.append(tx_id)
 
 

@@ -49,7 +49,7 @@ def test_the_limit_counts_bytes() -> None:
     assert parse(body.encode(), size) == {"a": "é"}
     for beyond in (refused(body, size - 1), refused(body.encode(), size - 1)):
         assert isinstance(beyond, TooLarge)
-        assert (beyond.status, beyond.code) == (413, "too_large")
+        assert beyond.code == "too_large"
         assert str(size - 1) in str(beyond)
 
 

@@ -131,7 +131,7 @@ def test_json_by_any_of_its_names_or_none(content_type: str | None) -> None:
 def test_another_media_type_is_named() -> None:
     error = refused(order(), "text/html; charset=utf-8")
     assert isinstance(error, UnsupportedMediaType)
-    assert (error.status, error.code) == (415, "unsupported_media_type")
+    assert error.code == "unsupported_media_type"
     assert "application/json" in str(error)
     assert '"text/html"' in str(error)
 
@@ -139,7 +139,7 @@ def test_another_media_type_is_named() -> None:
 def test_the_body_limit() -> None:
     body = order()
     assert terms(body + b" " * (BODY_LIMIT - len(body)), None)
-    assert refused(body + b" " * (BODY_LIMIT - len(body) + 1)).status == 413
+    assert refused(body + b" " * (BODY_LIMIT - len(body) + 1)).code == "too_large"
 
 
 def test_there_are_enough_hostile_bodies_under_distinct_names() -> None:
@@ -150,7 +150,7 @@ def test_there_are_enough_hostile_bodies_under_distinct_names() -> None:
 @pytest.mark.parametrize("hostile", BODIES, ids=lambda hostile: hostile.name)
 def test_hostile_bodies_are_refused(hostile: Body) -> None:
     error = refused(hostile.body, hostile.content_type)
-    assert (error.code, error.status) == (hostile.code, hostile.status)
+    assert error.code == hostile.code
     assert len(str(error)) < 300
     assert str(error).isascii()
 
@@ -210,7 +210,6 @@ def _only_client_errors(body: bytes, content_type: str | None) -> None:
         accepted = terms(body, content_type)
     except ClientError as error:
         assert error.code in set(Fault)
-        assert 400 <= error.status < 500
         assert str(error).isascii()
         return
     assert 0 < accepted.amount <= MAX_BASE_UNITS

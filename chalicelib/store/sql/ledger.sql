@@ -12,7 +12,7 @@ SELECT outcome, amount_in, amount_out, reason, venue,
        greatest(0, ceil(extract(epoch FROM lands_at - engine_now())))::int
 FROM simulated_swaps WHERE tx_id = %(tx_id)s
 
--- name: bury
+-- name: tombstone
 -- Decide that a transaction past its validity never lands. Whoever of it and the transaction comes first wins.
 INSERT INTO simulated_swaps (tx_id, order_id, outcome, sent_at, lands_at, valid_until)
 SELECT %(tx_id)s, %(order_id)s, 'dead', engine_now(), engine_now(), %(valid_until)s

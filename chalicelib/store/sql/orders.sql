@@ -9,23 +9,24 @@ WITH accepted AS (
 INSERT INTO order_events (order_id, seq, status, meta, ts)
 SELECT id, 1, 'pending', %(meta)s, %(ts)s FROM accepted
 
+-- name: record
+id, payload::text, status, created_at, last_update, attempts, failure_reason, tx_hash
+
 -- name: show
-SELECT id, payload::text, status, created_at, last_update, attempts, failure_reason, tx_hash,
-       (SELECT json_agg(json_build_array(seq, status, meta, to_char(ts AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) ORDER BY seq)::text
+SELECT :record,
+       (SELECT json_agg(json_build_array(seq, status, meta, to_char(ts AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
+                        ORDER BY seq)::text
         FROM order_events WHERE order_id = orders.id)
 FROM orders WHERE id = %(id)s
 
 -- name: newest
-SELECT id, payload::text, status, created_at, last_update, attempts, failure_reason, tx_hash, NULL
-FROM orders WHERE id < %(before)s ORDER BY id DESC LIMIT %(limit)s
+SELECT :record, NULL FROM orders WHERE id < %(before)s ORDER BY id DESC LIMIT %(limit)s
 
 -- name: newest_living
-SELECT id, payload::text, status, created_at, last_update, attempts, failure_reason, tx_hash, NULL
-FROM orders WHERE outcome IS NULL AND status = %(status)s AND id < %(before)s ORDER BY id DESC LIMIT %(limit)s
+SELECT :record, NULL FROM orders WHERE outcome IS NULL AND status = %(status)s AND id < %(before)s ORDER BY id DESC LIMIT %(limit)s
 
 -- name: newest_ended
-SELECT id, payload::text, status, created_at, last_update, attempts, failure_reason, tx_hash, NULL
-FROM orders WHERE outcome = %(status)s AND id < %(before)s ORDER BY id DESC LIMIT %(limit)s
+SELECT :record, NULL FROM orders WHERE outcome = %(status)s AND id < %(before)s ORDER BY id DESC LIMIT %(limit)s
 
 -- name: claim
 -- Takes each order that may be taken; the verdict says why another was refused. Everything is decided on the row as
@@ -58,14 +59,13 @@ SELECT j.id, j.verdict, j.counted, j.open_tx,
            (CASE j.verdict WHEN 'leased' THEN j.lease_until ELSE j.next_try_at END) - engine_now())))::int AS wait,
        t.claim_token, t.payload, t.status, t.attempts, t.last_seq,
        (extract(epoch FROM t.last_update) * 1000)::bigint,
-       CASE WHEN j.open_tx IS NOT NULL THEN
-           (SELECT json_agg(json_build_array(e.status, (extract(epoch FROM e.ts) * 1000)::bigint) ORDER BY e.seq)::text
-            FROM order_events e WHERE e.order_id = j.id) END
+       (SELECT json_agg(json_build_array(e.status, (extract(epoch FROM e.ts) * 1000)::bigint) ORDER BY e.seq)::text
+        FROM order_events e WHERE e.order_id = t.id)
 FROM judged j LEFT JOIN touched t USING (id)
 
 -- name: submission
 -- The unresolved transaction of a claimed order: until when it can land, and for how long it has been past that.
-SELECT tx_id, venue, valid_until, extract(epoch FROM engine_now() - valid_until)::float8
+SELECT valid_until, extract(epoch FROM engine_now() - valid_until)::float8
 FROM submissions WHERE tx_id = %(tx_id)s
 
 -- name: write_transitions
@@ -141,5 +141,5 @@ FROM (
 WHERE o.id = parked.id
 RETURNING o.id
 
--- name: health
+-- name: migration
 SELECT coalesce(max(migration_id), 'none') FROM _yoyo_migration

@@ -1,1 +1,1 @@
-"""The simulated market: two venues with plausible prices, and a chain whose ledger is a table."""
+"""The simulated market: venues with plausible prices, and a chain whose ledger is a table."""

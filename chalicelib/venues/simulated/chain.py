@@ -32,7 +32,7 @@ class SwapLedger(Protocol):
         """What is known of a transaction."""
         ...
 
-    async def bury(self, tx_id: str, order_id: UUID, valid_until: datetime) -> None:
+    async def tombstone(self, tx_id: str, order_id: UUID, valid_until: datetime) -> None:
         """Decide that a transaction past its validity never lands, unless it is there."""
         ...
 
@@ -89,7 +89,7 @@ class SimulatedChain:
 
     async def decide(self, tx_id: str, order_id: UUID, valid_until: datetime) -> Answer:
         """The same for one past `valid_until` that the chain has not seen: from now on it can't land any more."""
-        await self._ledger.bury(tx_id, order_id, valid_until)
+        await self._ledger.tombstone(tx_id, order_id, valid_until)
         # The unique key may have decided for the transaction, so what holds is read in a statement of its own.
         return await self.ask(tx_id)
 

@@ -25,6 +25,8 @@ REFERENCE = {
     "ETH": Decimal("3100"),
     "WBTC": Decimal("96000"),
 }
+# The venues, and the share of the input that each takes: 0.0025 = 0.25 %.
+FEES = {"Raydium": Decimal("0.0025"), "Meteora": Decimal("0.002")}
 # Share by which a quote may differ from the reference, either way.
 BAND = 0.01
 QUOTE_SECONDS = (0.18, 0.22)

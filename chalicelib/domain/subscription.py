@@ -1,0 +1,35 @@
+"""A socket's hold on an order's events, and the lease under which they are pushed."""
+
+from uuid import UUID
+
+import msgspec
+
+from chalicelib.domain.event import Event
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """A lagging subscription, held for pushing `events` to its socket; `age` is the connection's, in seconds."""
+
+    connection_id: str
+    order_id: UUID
+    last_seq: int
+    bind_no: int
+    push_failures: int
+    age: float
+    events: tuple[Event, ...]
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A socket that takes frames: the bind that came with its connect, until served, and its age in seconds."""
+
+    first_frame: str | None
+    age: float
+
+
+class Release(msgspec.Struct, frozen=True):
+    """A lease given back, with the cursor after what was pushed."""
+
+    connection_id: str
+    order_id: UUID
+    last_seq: int
+    bind_no: int

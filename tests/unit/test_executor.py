@@ -1,0 +1,251 @@
+"""One claimed order against a journal in memory and a chain that says what it is told to."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, cast
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from chalicelib.domain.claim import Claim, OpenSubmission
+from chalicelib.domain.clock import SystemClock
+from chalicelib.domain.errors import ClaimLost, EngineError, QuoteUnavailable, Unavailable
+from chalicelib.domain.lifecycle import Status
+from chalicelib.domain.order import Terms
+from chalicelib.domain.quote import Quote, Route
+from chalicelib.domain.retry import MAX_ATTEMPTS, MAX_CRASHES
+from chalicelib.domain.token import Token
+from chalicelib.domain.transition import Transition
+from chalicelib.execution.executor import PARK_SECONDS, Action, Disposition, Executor
+from chalicelib.routing.router import Router, choose
+from chalicelib.telemetry import Telemetry
+from chalicelib.venues.base import Answer, Attempt, Outcome, Transaction
+
+TERMS = Terms(Token("SOL", 9), Token("USDC", 6), 3_000_000_000, Decimal("0.02"))
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SUCCEEDED = Answer(outcome=Outcome.SUCCEEDED, venue="Raydium", amount_in=3_000_000_000, amount_out=450_000_000)
+UNSEEN = Answer(outcome=Outcome.UNKNOWN)
+
+
+class World:
+    """All that an executor knows of: it notes what happens, in order."""
+
+    def __init__(self) -> None:
+        self.happened: list[str] = []
+        self.written: list[Transition] = []
+        self.answer = UNSEEN
+        self.decided: Answer | None = None
+        self.overdue = -5.0
+        self.send_error: Exception | None = None
+        self.quote_error: Exception | None = None
+        self.write_error: Exception | None = None
+
+    def put(self, transition: Transition) -> "asyncio.Future[datetime | None]":
+        future: asyncio.Future[datetime | None] = asyncio.get_running_loop().create_future()
+        if self.write_error is not None:
+            future.set_exception(self.write_error)
+            return future
+        self.written.append(transition)
+        self.happened.append("+".join([*(event.status for event in transition.events)]) or "release")
+        future.set_result(NOW + timedelta(seconds=15) if transition.submission else None)
+        return future
+
+    async def submission(self, tx_id: str) -> OpenSubmission:
+        return OpenSubmission(valid_until=NOW, overdue=self.overdue)
+
+    async def route(self, attempt: Attempt) -> Route:
+        if self.quote_error is not None:
+            raise self.quote_error
+        found = Quote(venue="Raydium", amount_in=3, amount_out=4, fee=Decimal("0.0025"), liquidity=5)
+        return choose([found], [], TERMS.slippage_tolerance)
+
+    def prepare(self, attempt: Attempt, route: Route) -> Transaction:
+        return Transaction("MOCKTX_1", attempt, route, 15_000)
+
+    async def send(self, transaction: Transaction, valid_until: datetime) -> int:
+        self.happened.append("send")
+        if self.send_error is not None:
+            raise self.send_error
+        return 3
+
+    async def ask(self, tx_id: str) -> Answer:
+        self.happened.append("ask")
+        return self.answer
+
+    async def decide(self, tx_id: str, order_id: UUID, valid_until: datetime) -> Answer:
+        self.happened.append("decide")
+        return self.decided or self.answer
+
+    @property
+    def executor(self) -> Executor:
+        return Executor(
+            journal=self,
+            submissions=self,
+            router=cast(Router, self),
+            chain=self,
+            clock=SystemClock(),
+            telemetry=Telemetry("CRITICAL"),
+        )
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def claim(status: Status = Status.PENDING, **more: Any) -> Claim:
+    given = {"attempts": 0, "crashes": 0, "last_seq": 1, "last_update_ms": 0} | more
+    return Claim(order_id=UUID(int=1), claim_token=7, terms=TERMS, status=status, **given)
+
+
+def submitted(**more: Any) -> Claim:
+    return claim(Status.SUBMITTED, **{"attempts": 1, "last_seq": 4, "open_tx": "MOCKTX_1"} | more)
+
+
+def metas(transitions: Sequence[Transition]) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(event.meta) for written in transitions for event in written.events]
+
+
+async def test_an_attempt_writes_ahead_before_it_sends_and_releases_after(world: World) -> None:
+    assert await world.executor.run(claim()) == Disposition(Action.SEND_AGAIN, 3)
+    assert world.happened == ["routing", "building+submitted", "send", "release"]
+    routing, ahead, release = world.written
+    assert (routing.attempts, routing.base_seq, routing.last_seq) == (1, 1, 2)
+    assert (ahead.open_tx, ahead.status, ahead.submission and ahead.submission.tx_id) == (
+        "MOCKTX_1",
+        Status.SUBMITTED,
+        "MOCKTX_1",
+    )
+    assert (release.released, release.next_try_ms, release.open_tx) == (True, 3000, "MOCKTX_1")
+    assert {written.claim_token for written in world.written} == {7}
+
+
+@pytest.mark.parametrize("error", [ClaimLost("lost"), Unavailable("away")], ids=["lost", "away"])
+async def test_what_was_not_written_ahead_is_never_sent(world: World, error: EngineError) -> None:
+    world.write_error = error
+    with pytest.raises(type(error)):
+        await world.executor.run(claim())
+    assert world.happened == []
+
+
+async def test_a_failed_send_is_no_failure_of_the_attempt(world: World) -> None:
+    world.send_error = Unavailable("the chain did not answer")
+    found = await world.executor.run(claim())
+    assert found.action == Action.SEND_AGAIN
+    assert world.written[-1].open_tx == "MOCKTX_1"
+    assert world.written[-1].released
+
+
+@pytest.mark.parametrize("attempts", range(MAX_ATTEMPTS))
+async def test_no_quote_is_a_retry_and_at_last_a_failure(world: World, attempts: int) -> None:
+    world.quote_error = QuoteUnavailable("nobody quotes")
+    found = await world.executor.run(claim(attempts=attempts))
+    last = world.written[-1]
+    assert last.attempts == attempts + 1
+    assert last.released
+    if attempts + 1 < MAX_ATTEMPTS:
+        pause = 500 * 2**attempts
+        assert metas([last]) == [{"retryAttempt": attempts + 1, "nextTryInMs": pause, "reason": "nobody quotes"}]
+        assert (last.status, last.outcome, last.next_try_ms) == (Status.PENDING, None, pause)
+        assert found == Disposition(Action.HAND_BACK, -(-pause // 1000))
+    else:
+        assert metas([last]) == [{"reason": "nobody quotes"}]
+        assert (last.status, last.outcome, last.failure_reason) == (Status.FAILED, Status.FAILED, "nobody quotes")
+        assert found == Disposition(Action.ACKNOWLEDGE)
+
+
+@pytest.mark.parametrize("status", [Status.ROUTING, Status.BUILDING])
+@pytest.mark.parametrize("attempts", range(1, MAX_ATTEMPTS + 1))
+async def test_an_interrupted_attempt_is_over_and_the_next_begins_at_once(
+    world: World, status: Status, attempts: int
+) -> None:
+    await world.executor.run(claim(status, attempts=attempts))
+    if attempts < MAX_ATTEMPTS:
+        assert world.happened == ["pending", "routing", "building+submitted", "send", "release"]
+        assert metas(world.written)[0] == {"retryAttempt": attempts, "nextTryInMs": 0, "reason": "interrupted"}
+    else:
+        assert world.happened == ["failed"]
+        assert world.written[0].failure_reason == "interrupted"
+
+
+async def test_a_landed_transaction_confirms(world: World) -> None:
+    world.answer = SUCCEEDED
+    assert await world.executor.run(submitted()) == Disposition(Action.ACKNOWLEDGE)
+    assert world.happened == ["ask", "confirmed"]
+    (last,) = world.written
+    assert (last.outcome, last.open_tx, last.tx_hash) == (Status.CONFIRMED, None, "MOCKTX_1")
+    assert last.resolved
+    assert (last.resolved.tx_id, last.resolved.outcome) == ("MOCKTX_1", "succeeded")
+    assert metas([last])[0]["executedPrice"] == pytest.approx(3 / 450)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.REVERTED, Outcome.DEAD])
+@pytest.mark.parametrize("attempts", [1, MAX_ATTEMPTS])
+async def test_a_transaction_that_moved_nothing_is_a_retryable_failure(
+    world: World, outcome: Outcome, attempts: int
+) -> None:
+    world.answer = Answer(outcome=outcome, reason="slippage exceeded")
+    await world.executor.run(submitted(attempts=attempts))
+    (last,) = world.written
+    assert last.status == (Status.PENDING if attempts < MAX_ATTEMPTS else Status.FAILED)
+    assert last.open_tx is None
+    assert last.resolved
+    assert last.resolved.outcome == outcome
+    assert metas([last])[0]["reason"] == "slippage exceeded"
+
+
+@pytest.mark.parametrize(
+    ("answer", "overdue", "crashes", "what"),
+    [
+        (Answer(outcome=Outcome.UNKNOWN, ask_again=2), 0.0, 0, "later"),
+        (Answer(outcome=Outcome.UNKNOWN, ask_again=2), 10.0**6, MAX_CRASHES, "later"),
+        (UNSEEN, -1.0, 0, "later"),
+        (UNSEEN, -1.0, MAX_CRASHES, "later"),
+        (UNSEEN, 1.0, 0, "later"),
+        (UNSEEN, PARK_SECONDS + 1, 0, "parked"),
+        (UNSEEN, 1.0, MAX_CRASHES, "parked"),
+    ],
+)
+@pytest.mark.parametrize("path", ["run", "resolve"])
+async def test_an_unknown_transaction_is_asked_for_again_or_parked_and_never_ends(
+    world: World, path: str, *, answer: Answer, overdue: float, crashes: int, what: str
+) -> None:
+    world.answer, world.overdue = answer, overdue
+    found = await getattr(world.executor, path)(submitted(attempts=MAX_ATTEMPTS, crashes=crashes))
+    (last,) = world.written
+    assert (last.status, last.open_tx, last.outcome, last.events) == (Status.SUBMITTED, "MOCKTX_1", None, ())
+    assert last.released
+    assert last.parked == (what == "parked")
+    assert found.action == (Action.ACKNOWLEDGE if what == "parked" else Action.SEND_AGAIN)
+    assert ("decide" in world.happened) == (overdue > 0 and answer.ask_again is None)
+
+
+async def test_what_is_dead_is_decided_and_not_read(world: World) -> None:
+    world.overdue, world.decided = 1.0, SUCCEEDED
+    await world.executor.run(submitted())
+    # Between asking and deciding it landed after all.
+    assert world.happened == ["ask", "decide", "confirmed"]
+
+
+@pytest.mark.parametrize("status", [Status.PENDING, Status.ROUTING, Status.BUILDING])
+async def test_the_dead_letters_send_on_what_can_go_on_and_fail_what_cannot(world: World, status: Status) -> None:
+    assert await world.executor.resolve(claim(status, attempts=1)) == Disposition(Action.SEND_AGAIN, 0)
+    assert world.happened == ["release"]
+    found = await world.executor.resolve(claim(status, attempts=1, crashes=MAX_CRASHES))
+    assert found == Disposition(Action.ACKNOWLEDGE)
+    assert world.happened == ["release", "failed"]
+    assert f"crashed {MAX_CRASHES} times" in str(world.written[-1].failure_reason)
+
+
+async def test_a_retry_found_by_the_dead_letters_goes_to_the_orders_queue(world: World) -> None:
+    world.answer = Answer(outcome=Outcome.REVERTED)
+    assert await world.executor.resolve(submitted()) == Disposition(Action.SEND_AGAIN, 1)
+
+
+async def test_an_illegal_transition_is_a_defect_and_writes_nothing(world: World) -> None:
+    with pytest.raises(AssertionError, match="is not a transition"):
+        await world.executor.run(claim(Status.CONFIRMED))
+    assert world.written == []
