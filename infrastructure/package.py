@@ -124,7 +124,7 @@ def _normal(requirement: str) -> str:
 def _run_chalice(root: Path, package: Package) -> None:
     with tempfile.TemporaryDirectory(dir=package.archive.parent) as fresh:
         merge = root / "infrastructure" / "resources.json"
-        command = [sys.executable, "-c", "from chalice.cli import main; main()", "package"]
+        command = [sys.executable, "-c", "import sys; from chalice.cli import main; sys.exit(main())", "package"]
         command += ["--stage", STAGE, "--merge-template", str(merge), fresh]
         # Chalice asks for a region although a package has none.
         environment = {"AWS_DEFAULT_REGION": "us-east-1", **os.environ}

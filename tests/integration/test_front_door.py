@@ -175,7 +175,7 @@ async def test_a_body_that_is_too_large_is_refused(client: aiohttp.ClientSession
 
 async def test_a_failed_function_is_answered_as_the_template_says(client: aiohttp.ClientSession) -> None:
     async with client.post(EXECUTE, params={"fail": "1"}) as reply:
-        assert await told(reply) == (502, {"error": "the engine failed to answer", "code": "internal_error"})
+        assert await told(reply) == (502, {"error": "the engine failed to answer", "code": "internal"})
 
 
 async def test_an_answer_that_is_lost_leaves_the_outcome_open(client: aiohttp.ClientSession) -> None:

@@ -7,9 +7,15 @@ from typing import Any
 
 import pytest
 
+from chalicelib.domain.claim import LEASE_SECONDS
 from chalicelib.settings import Settings
+from chalicelib.store.orders import RESEND_SECONDS
+from chalicelib.store.streams import LEASE_SECONDS as SUBSCRIPTION_LEASE_SECONDS
+from chalicelib.streaming.publisher import PASS_SECONDS
+from chalicelib.venues.simulated.chain import VALID_MS
 from infrastructure import lint
 from infrastructure.package import MAXIMUM_BYTES, ROOT, Package, PackageError, build, check
+from local.run import PARAMETERS
 
 Template = dict[str, Any]
 
@@ -24,21 +30,21 @@ ROLES = {
     "DeadLetter": "DeadLetterRole",
     "Sweep": "SweepRole",
 }
-PUSHING = {"WebsocketMessage", "Worker", "Deliver", "DeadLetter", "Sweep"}
+PUSHING = {"WebsocketMessage", "Worker", "Deliver", "DeadLetter"}
 MAPPINGS = {"Worker": "OrdersQueue", "Deliver": "DeliveriesQueue", "DeadLetter": "DeadLettersQueue"}
 
-RECEIVE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"}
-SEND = {"sqs:SendMessage", "sqs:GetQueueUrl"}
-SEND_AND_COUNT = SEND | {"sqs:GetQueueAttributes"}
+RECEIVE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+SEND = {"sqs:SendMessage"}
+COUNT = {"sqs:GetQueueAttributes"}
 GRANTS: dict[str, list[tuple[set[str], set[str]]]] = {
-    "APIHandler": [(SEND_AND_COUNT, {"OrdersQueue"})],
+    "APIHandler": [(SEND | COUNT, {"OrdersQueue"})],
     "WebsocketConnect": [(SEND, {"DeliveriesQueue"})],
     "WebsocketMessage": [(SEND, {"DeliveriesQueue"})],
     "WebsocketDisconnect": [],
-    "Worker": [(RECEIVE, {"OrdersQueue"}), (SEND, set(QUEUES))],
+    "Worker": [(RECEIVE | {"sqs:ChangeMessageVisibility"}, {"OrdersQueue"}), (SEND, set(QUEUES))],
     "Deliver": [(RECEIVE, {"DeliveriesQueue"}), (SEND, {"DeliveriesQueue"})],
     "DeadLetter": [(RECEIVE, {"DeadLettersQueue"}), (SEND, set(QUEUES))],
-    "Sweep": [(SEND_AND_COUNT, set(QUEUES))],
+    "Sweep": [(COUNT, {"OrdersQueue"}), (SEND, set(QUEUES))],
 }
 # The ids of sockets are not known before they are open.
 CONNECTIONS = {
@@ -123,6 +129,28 @@ def test_the_websocket_stage_deploys_itself(template: Template) -> None:
 def test_a_message_stays_invisible_for_six_timeouts_of_its_function(template: Template) -> None:
     for function, queue in MAPPINGS.items():
         assert properties(template, queue)["VisibilityTimeout"] >= 6 * properties(template, function)["Timeout"]
+
+
+def test_every_queue_and_mapping_is_looked_at(template: Template) -> None:
+    resources = template["Resources"]
+    assert {name for name, each in resources.items() if each["Type"] == "AWS::SQS::Queue"} == set(QUEUES)
+    events = {name: properties(template, name).get("Events", {}).values() for name in ROLES}
+    assert {name for name, each in events.items() if any(event["Type"] == "SQS" for event in each)} == set(MAPPINGS)
+
+
+def test_a_lease_outlives_its_function_and_ends_before_the_message_is_seen_again(template: Template) -> None:
+    visibility = properties(template, "OrdersQueue")["VisibilityTimeout"]
+    assert properties(template, "Worker")["Timeout"] < LEASE_SECONDS < visibility == RESEND_SECONDS
+    assert PASS_SECONDS < SUBSCRIPTION_LEASE_SECONDS
+    assert VALID_MS <= 15_000
+
+
+def test_every_setting_with_a_parameter_can_be_given_to_make_run(template: Template) -> None:
+    named = {field.upper(): "".join(map(str.capitalize, field.split("_"))) for field in Settings.__struct_fields__}
+    expected = {variable: name for variable, name in named.items() if name in template["Parameters"]}
+    # The database is one of the parts that make run starts or is given.
+    del expected["DATABASE_URL"]
+    assert expected.items() <= PARAMETERS.items()
 
 
 def test_functions_give_up_before_a_queue_gives_a_message_again(template: Template) -> None:
