@@ -11,6 +11,7 @@ import pytest
 from psycopg import sql
 
 from chalicelib import bootstrap
+from chalicelib.domain.lifecycle import Status
 from chalicelib.store.statements import load
 from local.migrate import MIGRATIONS, migrate
 from local.postgres import Postgres
@@ -153,3 +154,8 @@ def test_statements_find_their_rows_by_index(filled: Rig) -> None:
             assert found
             sequential = [scan for scan in scans(found[0][0]["Plan"]) if scan[1] == "Seq Scan"]
             assert sequential == [], f"{name}: {sequential}"
+
+
+def test_the_schema_knows_the_statuses_of_the_lifecycle(rig: Rig) -> None:
+    ((constraint,),) = rig.sql("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'status_is_known'")
+    assert set(re.findall(r"'(\w+)'", constraint)) == set(Status)
