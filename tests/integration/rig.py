@@ -21,6 +21,13 @@ Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 SOL_TO_USDC = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 3.0, "slippageTolerance": 0.02}
 
 
+def eventually(holds: Callable[[], bool], seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return holds()
+
+
 class Context:
     """What Lambda tells a function about its invocation."""
 

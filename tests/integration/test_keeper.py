@@ -5,8 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -16,6 +14,7 @@ import pytest
 from infrastructure.package import ROOT
 from local.keeper import Kept
 from local.postgres import EPHEMERAL, Postgres, PostgresError
+from tests.integration.rig import eventually
 
 # A command with a child of its own that ignores being asked to end.
 STUBBORN = """
@@ -25,13 +24,6 @@ child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.sig
 print(child.pid, flush=True)
 time.sleep(600)
 """
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return holds()
 
 
 def gone(*pids: int) -> bool:
