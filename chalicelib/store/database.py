@@ -107,7 +107,8 @@ class Database:
                 tcp_user_timeout=15_000,
             )
         except psycopg.Error as error:
-            raise Unavailable(f"database: {_first_line(error)}") from error
+            # Its frames hold the unfinished connection, which would stay open until a garbage collection.
+            raise Unavailable(f"database: {_first_line(error)}") from error.with_traceback(None)
 
     async def _run(
         self,

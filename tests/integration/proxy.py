@@ -16,8 +16,8 @@ class Proxy:
         self._sockets: list[socket.socket] = []
         self.silent = False
         self.accepted = 0
-        # Connections that the engine has ended, by either of its sides.
-        self.ended = 0
+        # Connections that came to their end.
+        self.ended: list[int] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def url(self, database: str) -> str:
@@ -44,11 +44,19 @@ class Proxy:
         with contextlib.suppress(OSError, ValueError):
             while True:
                 for ready in select.select([client, server], [], [])[0]:
-                    data = ready.recv(65536)
+                    data = _received(ready)
                     if not data:
-                        self.ended += ready is client
+                        self.ended.append(client.fileno())
                         client.close()
                         server.close()
                         return
                     if not self.silent:
                         (server if ready is client else client).sendall(data)
+
+
+def _received(peer: socket.socket) -> bytes:
+    """What a peer sent; nothing where it has ended the connection, in whatever way."""
+    try:
+        return peer.recv(65536)
+    except OSError:
+        return b""

@@ -25,7 +25,7 @@ def end_sessions(rig: Rig) -> None:
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    rig.until(lambda: rig.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()") == [(1,)])
+    rig.wait(rig.alone)
 
 
 def break_statements(monkeypatch: pytest.MonkeyPatch, *faults: str) -> list[str]:
@@ -169,7 +169,7 @@ def test_a_peer_that_takes_bytes_and_never_answers_is_given_up(rig: Rig, proxy: 
     assert (reply.status, answer["code"]) == (503, "outcome_unknown")
     assert answer["orderId"] != order_id
     assert rest.health().status == 503
-    rig.until(lambda: proxy.ended == proxy.accepted)
+    rig.wait(lambda: len(proxy.ended) == proxy.accepted)
     proxy.silent = False
     assert rig.post()
     assert rig.finish(order_id)["status"] == "confirmed"
