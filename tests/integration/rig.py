@@ -217,6 +217,17 @@ class Rig:
     def sweep(self) -> None:
         schedule.sweep()
 
+    def wait(self, condition: Callable[[], Any], seconds: float = 20) -> None:
+        """Wait until a condition holds that comes about by itself."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, "the condition was not reached"
+            time.sleep(0.01)
+
+    def alone(self) -> bool:
+        """Whether no session of the engine is left in the database."""
+        return self.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()") == [(1,)]
+
     def until(self, condition: Callable[[], Any], seconds: float = 20) -> None:
         """Run the mappings until a condition holds."""
         deadline = time.monotonic() + seconds

@@ -59,8 +59,8 @@ def test_a_bind_with_the_connect_is_served_by_the_delivery(rig: Rig) -> None:
     rig.settle(order_id)
     socket = rig.connect(order_id)
     assert rig.frames(socket) == []
-    rig.until(lambda: rig.messages("deliveries") == 0)
-    assert rig.statuses(socket) == HAPPY
+    rig.until(lambda: rig.statuses(socket) == HAPPY)
+    assert rig.messages("deliveries") == 0
 
 
 @pytest.mark.parametrize(
