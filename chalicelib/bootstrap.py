@@ -46,7 +46,7 @@ class Engine:
         self.publishing = Database(
             given.database_url, clock, pooler=given.database_pooler, name="order-engine publishing"
         )
-        self.orders = Orders(self.work)
+        self.orders = Orders(self.work, clock, entropy)
         self.orders_queue = Queue(sqs, given.orders_queue)
         dead_letters, deliveries = Queue(sqs, given.dead_letters_queue), Queue(sqs, given.deliveries_queue)
         streams, push = Streams(self.publishing), Push(given.push_endpoint)
@@ -84,7 +84,12 @@ class Engine:
         self.worker = worker(runner=executor.run, source=self.orders_queue)
         self.dead_letter_worker = worker(runner=executor.resolve, source=dead_letters, last_resort=True)
         self.sockets = Sockets(
-            store=streams, pusher=push, publisher=publisher, deliveries=deliveries, telemetry=self.telemetry
+            store=streams,
+            pusher=push,
+            publisher=publisher,
+            deliveries=deliveries,
+            clock=clock,
+            telemetry=self.telemetry,
         )
         self.sweeper = Sweeper(
             orders=self.orders,

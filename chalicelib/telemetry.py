@@ -66,10 +66,10 @@ class Telemetry:
         details = {"status": status, "attempts": attempts, "venue": venue, "milliseconds": dict(milliseconds)}
         self._log.info("order ended", extra={"orderId": str(order_id), **details, "reason": reason})
 
-    def swept(self, due: int, parked: int, lagging: int, refused: int) -> None:
-        """A sweep sent messages for so many orders and sockets; `refused` were not taken and are swept again."""
+    def swept(self, due: int, parked: int, lagging: int) -> None:
+        """A sweep sent messages for so many orders and sockets."""
         say = self._log.info if due or parked or lagging else self._log.debug
-        say("swept", extra={"due": due, "parked": parked, "lagging": lagging, "refused": refused})
+        say("swept", extra={"due": due, "parked": parked, "lagging": lagging})
 
     def failure(self, what: str, error: object, **details: Any) -> None:
         """Something did not work; `what` says what the engine does about it."""

@@ -20,6 +20,8 @@ CREATE TABLE orders (
     -- The terminal status, written once; NULL while the order lives.
     outcome        text,
     claim_token    bigint NOT NULL DEFAULT 0,
+    -- Who claimed last: the same claimant may repeat a claim whose reply was lost.
+    claimant       uuid,
     -- Claims in a row that ended by an expired lease.
     crashes        int NOT NULL DEFAULT 0,
     last_seq       int NOT NULL,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MOST_IN_A_BATCH = 10
 MOST_DELAY = 900
-_CONFIG = Config(connect_timeout=2, read_timeout=4, retries={"mode": "standard", "total_max_attempts": 2})
+_CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
 
 
 class Sqs:

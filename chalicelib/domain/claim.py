@@ -9,7 +9,7 @@ import msgspec
 from chalicelib.domain.lifecycle import Status
 from chalicelib.domain.order import Terms
 
-# Longer than any function may run, shorter than the queue's visibility timeout.
+# Longer than any function that claims may run, shorter than the queue's visibility timeout.
 LEASE_SECONDS = 15
 
 
@@ -43,6 +43,8 @@ class Verdict(StrEnum):
     EXHAUSTED = "exhausted"
     # Crashed before: may be claimed only with no other order in hand.
     SUSPECT = "suspect"
+    # Claimed, but stored in a form that this release cannot read.
+    UNREADABLE = "unreadable"
 
 
 class ClaimResult(msgspec.Struct, frozen=True):

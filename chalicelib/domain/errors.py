@@ -78,7 +78,7 @@ class Fault(StrEnum):
 
 
 class Unavailable(EngineError):
-    """The database or a queue cannot be reached, or did not answer in time; the statement had no effect."""
+    """The database or a queue cannot be reached. But for OutcomeUnknown, nothing happened."""
 
 
 class OutcomeUnknown(Unavailable):

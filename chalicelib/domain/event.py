@@ -36,8 +36,8 @@ class Publishing(Protocol):
         """These orders have news."""
         ...
 
-    async def drain(self) -> None:
-        """Wait until all news is out."""
+    async def drain(self, seconds: float) -> None:
+        """Wait until all news is out, or left to later deliveries; at most about `seconds`."""
         ...
 
 

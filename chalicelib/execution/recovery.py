@@ -1,16 +1,18 @@
 """The sweep: finds what a crash, a lost message or a lost reply left behind, and sets it going again."""
 
-import asyncio
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from chalicelib.domain.errors import QueueError
+from chalicelib.domain.errors import QueueError, StatementRefused, Unavailable
 from chalicelib.domain.message import Message, MessageQueue, delivery_body
 from chalicelib.telemetry import Telemetry
 
 # Most orders sent again by one sweep, and most while the queue is behind anyway.
 MOST = 1000
 MOST_WHILE_BEHIND = 100
+# Forgetting a socket forgets all that it follows.
+MOST_EXPIRED = 200
 
 
 class DueOrders(Protocol):
@@ -32,7 +34,7 @@ class LaggingSockets(Protocol):
         """Sockets that lack events while nobody is pushing to them."""
         ...
 
-    async def expire(self) -> None:
+    async def expire(self, most: int) -> None:
         """Forget sockets older than any can be."""
         ...
 
@@ -60,18 +62,31 @@ class Sweeper:
         self._telemetry = telemetry
 
     async def run(self) -> None:
-        """One sweep."""
-        await self._sockets.expire()
-        due = await self._orders.due(await self._most())
-        parked = await self._orders.due_parked(MOST_WHILE_BEHIND)
-        lagging = await self._sockets.lagging(MOST)
-        refused = await asyncio.gather(
-            self._orders_queue.send([Message(str(order_id)) for order_id in due]),
-            # Only the dead-letter function claims parked orders.
-            self._dead_letters.send([Message(str(order_id)) for order_id in parked]),
-            self._deliveries.send([Message(delivery_body(connection_id)) for connection_id in lagging]),
-        )
-        self._telemetry.swept(len(due), len(parked), len(lagging), sum(map(len, refused)))
+        """One sweep. What is marked as sent is sent at once, and a step that fails leaves the others alone."""
+        due = await self._resend(self._orders_queue, "orders", self._orders.due(await self._most()))
+        # Only the dead-letter function claims parked orders.
+        parked = await self._resend(self._dead_letters, "parked orders", self._orders.due_parked(MOST_WHILE_BEHIND))
+        lagging = await self._resend(self._deliveries, "sockets", self._lagging())
+        try:
+            await self._sockets.expire(MOST_EXPIRED)
+        except (Unavailable, StatementRefused) as error:
+            self._telemetry.failure("expired sockets left to the next sweep", error)
+        self._telemetry.swept(due, parked, lagging)
+
+    async def _lagging(self) -> list[str]:
+        return [delivery_body(connection_id) for connection_id in await self._sockets.lagging(MOST)]
+
+    async def _resend(self, queue: MessageQueue, what: str, found: Awaitable[Sequence[UUID | str]]) -> int:
+        """Send a message for each thing found; returns how many. One that is not taken is found again later."""
+        try:
+            bodies = [str(each) for each in await found]
+        except (Unavailable, StatementRefused) as error:
+            self._telemetry.failure(f"{what} left to the next sweep", error)
+            return 0
+        refused = await queue.send([Message(body) for body in bodies])
+        if refused:
+            self._telemetry.failure(f"{what} left to a later sweep", "the queue took no message", messages=len(refused))
+        return len(bodies) - len(refused)
 
     async def _most(self) -> int:
         try:

@@ -24,9 +24,13 @@ class Router:
     async def route(self, attempt: Attempt) -> Route:
         """The best route now. Raises QuoteUnavailable, naming what each venue said, if none gave a quote in time."""
         asked = {venue.name: asyncio.ensure_future(venue.quote(attempt)) for venue in self._venues}
-        _, late = await asyncio.wait(asked.values(), timeout=self._deadline)
-        for task in late:
-            task.cancel()
+        try:
+            _, late = await asyncio.wait(asked.values(), timeout=self._deadline)
+        finally:
+            for task in asked.values():
+                task.cancel()
+        # Cancelled tasks end in the next turn of the loop.
+        await asyncio.sleep(0)
         quotes: list[Quote] = []
         missing: list[str] = []
         for name, task in asked.items():

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -18,6 +19,8 @@ CONNECT_SECONDS = 2
 # Above the server's own statement_timeout, so that a server that answers has the last word.
 STATEMENT_SECONDS = 3.5
 PROBE_SECONDS = 1.0
+# After a server was silent or could not be reached, calls fail at once for so long: a batch must not wait for each.
+BREAK_SECONDS = 1.0
 # A server, a pooler or a NAT may have dropped a connection that idled this long.
 IDLE_SECONDS = 5.0
 # Deadlock and serialisation failure: had no effect, and go through when tried again.
@@ -39,6 +42,7 @@ class Database:
         self._name = name
         self._connection: AsyncConnection[TupleRow] | None = None
         self._last_used = 0.0
+        self._broken_until = float("-inf")
         self._turn = asyncio.Lock()
 
     async def fetch(
@@ -89,24 +93,35 @@ class Database:
             except (Unavailable, StatementRefused):
                 await self.close()
         if self._connection is None:
+            if self._clock.monotonic() < self._broken_until:
+                raise Unavailable("database: it could not be reached a moment ago")
             self._connection = await self._connect()
         return self._connection
 
+    def _break(self) -> None:
+        self._broken_until = self._clock.monotonic() + BREAK_SECONDS
+
     async def _connect(self) -> AsyncConnection[TupleRow]:
         try:
-            return await AsyncConnection.connect(
-                self._url,
-                autocommit=True,
-                prepare_threshold=None if self._pooler else 1,
-                application_name=self._name,
-                connect_timeout=CONNECT_SECONDS,
-                keepalives=1,
-                keepalives_idle=10,
-                keepalives_interval=5,
-                keepalives_count=3,
-                tcp_user_timeout=15_000,
-            )
+            # libpq's own timeout is for each address that a name has.
+            async with asyncio.timeout(CONNECT_SECONDS + 1):
+                return await AsyncConnection.connect(
+                    self._url,
+                    autocommit=True,
+                    prepare_threshold=None if self._pooler else 1,
+                    application_name=self._name,
+                    connect_timeout=CONNECT_SECONDS,
+                    keepalives=1,
+                    keepalives_idle=10,
+                    keepalives_interval=5,
+                    keepalives_count=3,
+                    tcp_user_timeout=15_000,
+                )
+        except TimeoutError as error:
+            self._break()
+            raise Unavailable("database: no connection in time") from error
         except psycopg.Error as error:
+            self._break()
             # Its frames hold the unfinished connection, which would stay open until a garbage collection.
             raise Unavailable(f"database: {_first_line(error)}") from error.with_traceback(None)
 
@@ -122,6 +137,7 @@ class Database:
             # Not asyncio.timeout: psycopg answers a cancellation by asking the silent server to cancel, and waits.
             done, _ = await asyncio.wait({running}, timeout=seconds)
             if not done:
+                self._break()
                 await self._cut(connection, running)
                 raise OutcomeUnknown(f"database: no answer in {seconds:g} s")
             return running.result()
@@ -135,7 +151,8 @@ class Database:
         """Finish a connection whose peer is silent; shutting its socket down wakes the statement with an error."""
         self._connection = None
         if not connection.closed:
-            with socket.socket(fileno=os.dup(connection.fileno())) as peer:
+            # The peer may have gone in the meantime.
+            with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as peer:
                 peer.shutdown(socket.SHUT_RDWR)
         await asyncio.wait({running}, timeout=PROBE_SECONDS)
         if running.done() and not running.cancelled():

@@ -74,7 +74,11 @@ class Journal:
     async def _flush_all(self) -> None:
         while self._waiting:
             taken = [self._waiting.pop(order_id) for order_id in sorted(self._waiting)[:MOST]]
-            await self._flush(taken)
+            try:
+                await self._flush(taken)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the holders are told and the next flush is not lost
+                for entry in taken:
+                    entry.fail(error)
 
     async def _flush(self, entries: list[_Entry]) -> None:
         """Write some entries, or tell their holders why not."""

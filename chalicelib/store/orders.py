@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from chalicelib.domain.claim import LEASE_SECONDS, Claim, ClaimResult, OpenSubmission, Verdict
+from chalicelib.domain.clock import Clock, Entropy, uuid7
 from chalicelib.domain.errors import OutcomeUnknown, StatementRefused, Unavailable
 from chalicelib.domain.lifecycle import TERMINAL, Status
 from chalicelib.domain.order import DEFAULT_ACCOUNT, DEFAULT_TYPE, Terms
@@ -41,8 +42,10 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
 class Orders:
     """The orders table, through one connection."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock, entropy: Entropy) -> None:
         self._database = database
+        self._clock = clock
+        self._entropy = entropy
 
     async def accept(self, order_id: UUID, terms: Terms, ts: datetime) -> None:
         """Store an order and its first event. A lost reply is made up for, or reported as OutcomeUnknown."""
@@ -84,8 +87,15 @@ class Orders:
             "max_crashes": MAX_CRASHES,
             "alone": alone,
             "last_resort": last_resort,
+            # Lets a claim whose reply was lost be repeated.
+            "claimant": uuid7(self._clock, self._entropy),
         }
         return [_claim_result(row) for row in await self._database.insist(_SQL["claim"], params)]
+
+    async def give_back(self, claims: Collection[Claim]) -> None:
+        """End claims that are still held, without a word on the orders: what cut them off was no crash."""
+        params = {"ids": [claim.order_id for claim in claims], "tokens": [claim.claim_token for claim in claims]}
+        await self._database.insist(_SQL["give_back"], params)
 
     async def submission(self, tx_id: str) -> OpenSubmission:
         """The write-ahead of an unresolved transaction."""
@@ -94,12 +104,12 @@ class Orders:
 
     async def due(self, limit: int) -> list[UUID]:
         """Living orders whose message must have been lost, marked as sent again."""
-        rows = await self._database.insist(_SQL["due"], {"gap": RESEND_SECONDS, "limit": limit})
+        rows = await self._database.fetch(_SQL["due"], {"gap": RESEND_SECONDS, "limit": limit})
         return [row[0] for row in rows]
 
     async def due_parked(self, limit: int) -> list[UUID]:
         """Parked orders whose transaction should be asked for once more, marked as sent."""
-        return [row[0] for row in await self._database.insist(_SQL["due_parked"], {"limit": limit})]
+        return [row[0] for row in await self._database.fetch(_SQL["due_parked"], {"limit": limit})]
 
     async def migration(self) -> str:
         """The newest migration that the database has."""
@@ -111,18 +121,22 @@ def _claim_result(row: tuple[Any, ...]) -> ClaimResult:
     order_id, verdict, crashes, open_tx, wait, token, payload, status, attempts, last_seq, last_update, timeline = row
     claim = None
     if verdict == Verdict.CLAIMED:
-        claim = Claim(
-            order_id=order_id,
-            claim_token=token,
-            terms=msgspec.json.decode(payload, type=Terms),
-            status=Status(status),
-            attempts=attempts,
-            crashes=crashes,
-            last_seq=last_seq,
-            last_update_ms=last_update,
-            open_tx=open_tx,
-            timeline=msgspec.json.decode(timeline, type=tuple[tuple[Status, int], ...]) if timeline else (),
-        )
+        try:
+            claim = Claim(
+                order_id=order_id,
+                claim_token=token,
+                terms=msgspec.json.decode(payload, type=Terms),
+                status=Status(status),
+                attempts=attempts,
+                crashes=crashes,
+                last_seq=last_seq,
+                last_update_ms=last_update,
+                open_tx=open_tx,
+                timeline=msgspec.json.decode(timeline, type=tuple[tuple[Status, int], ...]) if timeline else (),
+            )
+        except ValueError:
+            # Of another release, perhaps: its neighbours must not share its fate.
+            verdict = Verdict.UNREADABLE
     return ClaimResult(order_id, Verdict(verdict), wait or 0, crashes, claim)
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from chalicelib.domain.errors import OutcomeUnknown
 from chalicelib.domain.event import Event
 from chalicelib.domain.lifecycle import Status
 from chalicelib.domain.subscription import Lease, Opened, Release
@@ -56,11 +57,12 @@ class Streams:
         """The bind that came with the connect was refused."""
         await self._database.insist(_SQL["drop_first"], {"id": connection_id})
 
-    async def lease(self, order_ids: Collection[UUID], holder: UUID) -> list[Lease]:
+    async def lease(self, order_ids: Collection[UUID], holder: UUID, passed_over: Collection[str]) -> list[Lease]:
         """Lease lagging subscriptions of some orders, with the events that they lack."""
         params = {
             "order_ids": list(order_ids),
             "holder": holder,
+            "passed_over": list(passed_over),
             "lease": LEASE_SECONDS,
             "most": MOST_LEASED,
         }
@@ -97,7 +99,11 @@ class Streams:
 
     async def hold_back(self, connection_id: str, delay: float) -> bool:
         """No push to a socket for `delay` seconds; False where another caller has just said so."""
-        return bool(await self._database.insist(_SQL["hold_back"], {"id": connection_id, "delay": delay}))
+        try:
+            return bool(await self._database.fetch(_SQL["hold_back"], {"id": connection_id, "delay": delay}))
+        except OutcomeUnknown:
+            # One delivery too many does no harm, one too few leaves the socket to the sweep.
+            return True
 
     async def recover(self, connection_ids: Collection[str]) -> None:
         """Sockets that had failed take frames again."""
@@ -112,6 +118,6 @@ class Streams:
         """Sockets that lack events while nobody is pushing to them."""
         return [row[0] for row in await self._database.insist(_SQL["lagging"], {"most": most})]
 
-    async def expire(self) -> None:
+    async def expire(self, most: int) -> None:
         """Forget sockets older than any can be."""
-        await self._database.insist(_SQL["expire"])
+        await self._database.insist(_SQL["expire"], {"most": most})

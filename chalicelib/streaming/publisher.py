@@ -37,8 +37,8 @@ class Pusher(Protocol):
 class Subscriptions(Protocol):
     """Where subscriptions are leased."""
 
-    async def lease(self, order_ids: Collection[UUID], holder: UUID) -> list[Lease]:
-        """Lease lagging subscriptions of some orders, with the events that they lack."""
+    async def lease(self, order_ids: Collection[UUID], holder: UUID, passed_over: Collection[str]) -> list[Lease]:
+        """Lease lagging subscriptions of some orders, with the events that they lack; none of some sockets."""
         ...
 
     async def release(self, releases: Sequence[Release], holder: UUID) -> None:
@@ -88,6 +88,9 @@ class Publisher:
         self._news: set[UUID] = set()
         self._working: asyncio.Task[None] | None = None
         self._slow: set[asyncio.Task[None]] = set()
+        # Sockets that failed since the last drain: a delivery is on its way to them, so they are not tried again here.
+        self._failing: set[str] = set()
+        self._ending = False
 
     def notify(self, order_ids: Collection[UUID]) -> None:
         """These orders have news."""
@@ -95,21 +98,31 @@ class Publisher:
         if self._news and (self._working is None or self._working.done()):
             self._working = asyncio.create_task(self._work())
 
-    async def drain(self) -> None:
-        """Wait until all news is out, or left to a later delivery."""
+    async def drain(self, seconds: float) -> None:
+        """Wait until all news is out, or left to later deliveries; at most about `seconds`."""
+        # The pass under way then is the last, and has time to end.
+        last_pass = self._clock.monotonic() + seconds - PASS_SECONDS
         while under_way := {task for task in (self._working, *self._slow) if task is not None and not task.done()}:
-            await asyncio.wait(under_way)
+            left = last_pass - self._clock.monotonic()
+            self._ending = left <= 0
+            await asyncio.wait(under_way, timeout=None if self._ending else left)
+        self._ending = False
+        self._failing.clear()
 
     async def _work(self) -> None:
-        while self._news:
+        while self._news and not self._ending:
             order_ids, self._news = self._news, set()
             with self._left_to_the_sweep(order_ids):
                 await self._publish(order_ids)
 
     async def _publish(self, order_ids: Collection[UUID]) -> None:
         """Serve lagging subscriptions until there are none: whoever could not get a lease relies on this last look."""
-        holder = uuid7(self._clock, self._entropy)
-        while leases := await self._subscriptions.lease(order_ids, holder):
+        while not self._ending:
+            # A holder a pass: a lease statement that is repeated after a lost reply finds its own leases free.
+            holder = uuid7(self._clock, self._entropy)
+            leases = await self._subscriptions.lease(order_ids, holder, self._failing)
+            if not leases:
+                return
             sockets: dict[str, list[Lease]] = defaultdict(list)
             for lease in leases:
                 sockets[lease.connection_id].append(lease)
@@ -173,6 +186,7 @@ class Publisher:
 
     async def _failed(self, lease: Lease, error: PushError) -> None:
         connection_id = lease.connection_id
+        self._failing.add(connection_id)
         opening = lease.age < OPENING_SECONDS
         if isinstance(error, ConnectionGone) and not opening:
             await self._subscriptions.forget(connection_id)

@@ -3,6 +3,7 @@
 from typing import Protocol
 from uuid import UUID
 
+from chalicelib.domain.clock import Clock
 from chalicelib.domain.errors import (
     ClientError,
     ConnectionGone,
@@ -19,7 +20,12 @@ from chalicelib.streaming.protocol import Bind, from_query, parse
 from chalicelib.streaming.publisher import OPENING_SECONDS, Pusher
 from chalicelib.telemetry import Telemetry
 
-ERROR_SECONDS = 2.0
+ERROR_SECONDS = 1.0
+# How often an error frame is tried, and the pause before the second time; the next one is twice as long.
+ERROR_TRIES = 3
+ERROR_PAUSE_SECONDS = 0.3
+# For pushing, of the time that a function has.
+PUBLISH_SECONDS = 6.0
 # The gateway delivers to a socket only once $connect has returned.
 FIRST_DELIVERY_SECONDS = 1
 
@@ -66,12 +72,14 @@ class Sockets:
         pusher: Pusher,
         publisher: Publishing,
         deliveries: MessageQueue,
+        clock: Clock,
         telemetry: Telemetry,
     ) -> None:
         self._store = store
         self._pusher = pusher
         self._publisher = publisher
         self._deliveries = deliveries
+        self._clock = clock
         self._telemetry = telemetry
 
     async def connected(self, connection_id: str, order_id: str | None, after_seq: str | None) -> None:
@@ -92,7 +100,7 @@ class Sockets:
         except (Unavailable, StatementRefused) as error:
             self._telemetry.failure("frame not served", error, connectionId=connection_id)
             await self._tell(connection_id, "the engine cannot reach its database, send the frame again", "unavailable")
-        await self._publisher.drain()
+        await self._publisher.drain(PUBLISH_SECONDS)
 
     async def delivered(self, connection_id: str) -> None:
         """A delivery is due: the socket may lack frames. Raises Unavailable or StatementRefused: deliver again."""
@@ -102,7 +110,7 @@ class Sockets:
             await self._deliveries.send([Message(delivery_body(connection_id), wait)])
         else:
             self._publisher.notify(order_ids)
-        await self._publisher.drain()
+        await self._publisher.drain(PUBLISH_SECONDS)
 
     async def disconnected(self, connection_id: str) -> None:
         """The socket is closed."""
@@ -149,7 +157,16 @@ class Sockets:
         self._publisher.notify([bind.order_id])
 
     async def _tell(self, connection_id: str, message: str, code: str) -> None:
-        try:
-            await self._pusher.push(connection_id, error_bytes(message, code), ERROR_SECONDS)
-        except PushError as error:
-            self._telemetry.failure("error frame not delivered", error, connectionId=connection_id)
+        """Push an error frame; nothing remembers it, so a throttled one is tried again here."""
+        for number in range(ERROR_TRIES):
+            if number:
+                await self._clock.sleep(ERROR_PAUSE_SECONDS * number)
+            try:
+                await self._pusher.push(connection_id, error_bytes(message, code), ERROR_SECONDS)
+            except ConnectionGone as error:
+                self._telemetry.failure("error frame not delivered", error, connectionId=connection_id)
+                return
+            except PushError as error:
+                self._telemetry.failure("error frame not delivered yet", error, connectionId=connection_id)
+            else:
+                return

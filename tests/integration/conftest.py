@@ -10,7 +10,7 @@ from mypy_boto3_sqs import SQSClient
 from psycopg import sql
 
 from chalicelib import bootstrap
-from local.migrate import migrate
+from local.migrate import MIGRATIONS, migrate
 from local.postgres import Postgres, ephemeral
 from tests.integration.gateway import Gateway
 from tests.integration.rig import Rig
@@ -33,6 +33,9 @@ def database_url(postgres: Postgres) -> Iterator[str]:
         connection.execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
         )
+    with psycopg.connect(postgres.url(name), autocommit=True) as connection:
+        # A copy of a database has no settings of its own.
+        connection.execute((MIGRATIONS / "0004_timeouts.sql").read_text())
     yield postgres.url(name)
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -171,7 +171,7 @@ def test_a_peer_that_takes_bytes_and_never_answers_is_given_up(rig: Rig, proxy: 
     assert rest.health().status == 503
     rig.wait(lambda: len(proxy.ended) == proxy.accepted)
     proxy.silent = False
-    assert rig.post()
+    rig.wait(lambda: rest.health().status == 200)
     assert rig.finish(order_id)["status"] == "confirmed"
 
 

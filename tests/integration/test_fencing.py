@@ -64,7 +64,14 @@ def await_lock(rig: Rig, session: Session) -> None:
 
 
 def claim(order_id: str, *, last_resort: bool = False) -> dict[str, Any]:
-    return {"ids": [UUID(order_id)], "lease": 15, "max_crashes": 3, "alone": True, "last_resort": last_resort}
+    return {
+        "ids": [UUID(order_id)],
+        "lease": 15,
+        "max_crashes": 3,
+        "alone": True,
+        "last_resort": last_resort,
+        "claimant": uuid4(),
+    }
 
 
 def entry(order_id: str, token: int, base_seq: int, status: str, **more: Any) -> dict[str, Any]:

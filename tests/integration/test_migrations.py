@@ -21,7 +21,7 @@ ORDERS, STREAMS, LEDGER = load("orders"), load("streams"), load("ledger")
 FILLED = 20_000
 # What the statements of sql/orders.sql write to an order after it was accepted.
 WRITTEN = {"status", "last_update", "attempts", "failure_reason", "tx_hash", "claim_token", "crashes", "last_seq"}
-WRITTEN |= {"lease_until", "open_tx", "next_try_at", "enqueued_at", "parked_at"}
+WRITTEN |= {"claimant", "lease_until", "open_tx", "next_try_at", "enqueued_at", "parked_at"}
 
 
 @pytest.fixture
@@ -131,7 +131,11 @@ def test_statements_find_their_rows_by_index(filled: Rig) -> None:
     newest = {"before": UUID(int=2**128 - 1), "limit": 20}
     entry = {"order_id": str(ids[0]), "claim_token": 0, "base_seq": 5, "last_seq": 5, "status": "pending", "events": []}
     cases: dict[str, tuple[str, dict[str, Any]]] = {
-        "claim": (ORDERS["claim"], {"ids": ids, "lease": 15, "max_crashes": 3, "alone": False, "last_resort": False}),
+        "claim": (
+            ORDERS["claim"],
+            {"ids": ids, "lease": 15, "max_crashes": 3, "alone": False, "last_resort": False, "claimant": uuid4()},
+        ),
+        "give_back": (ORDERS["give_back"], {"ids": ids, "tokens": [0] * len(ids)}),
         "due": (ORDERS["due"], {"gap": 60, "limit": 1000}),
         "due_parked": (ORDERS["due_parked"], {"limit": 100}),
         "newest": (ORDERS["newest"], newest),
@@ -142,7 +146,7 @@ def test_statements_find_their_rows_by_index(filled: Rig) -> None:
         "write": (ORDERS["write_transitions"], {"entries": json.dumps([entry])}),
         "ask": (ORDERS["ask_transitions"], {"ids": ids}),
         "look": (LEDGER["look"], {"tx_id": "x"}),
-        "lease": (STREAMS["lease"], {"order_ids": ids, "holder": uuid4(), "lease": 15, "most": 100}),
+        "lease": (STREAMS["lease"], {"order_ids": ids, "holder": uuid4(), "lease": 15, "most": 100, "passed_over": []}),
         "release": (
             STREAMS["release"],
             {"connection_ids": ["c1"], "order_ids": ids[:1], "last_seqs": [5], "bind_nos": [1], "holder": uuid4()},

@@ -129,8 +129,10 @@ def test_orders_cut_off_by_the_deadline_end_together(rig: Rig, monkeypatch: pyte
     orders = [rig.post() for _ in range(6)]
     ended = hang_quotes(monkeypatch, *orders[:5])
     monkeypatch.setattr(batch, "CANCEL_SECONDS", SECONDS)
-    assert rig.invoke(*orders, seconds=batch.MARGIN_SECONDS + 0.5) == []
+    assert rig.invoke(*orders, seconds=batch.MARGIN_SECONDS + batch.LEAST_SECONDS + 0.5) == []
     assert sorted(ended) == orders[:5]
+    # A deadline is no crash, however often it strikes.
+    assert {(rig.row(order_id)["lease_until"], rig.row(order_id)["crashes"]) for order_id in orders} == {(None, 0)}
     assert [rig.show(order_id)["status"] for order_id in orders] == ["routing"] * 5 + ["submitted"]
     monkeypatch.undo()
     rig.advance(16)

@@ -22,6 +22,9 @@ from chalicelib.telemetry import Telemetry
 
 A, B = UUID(int=1), UUID(int=2)
 
+# Longer than any test takes.
+PATIENCE = 60.0
+
 
 class Subscriptions:
     """Subscriptions as the store keeps them: leased once at a time, and not while their socket is held back."""
@@ -38,7 +41,7 @@ class Subscriptions:
         self.most = 100
         self.errors: list[Exception] = []
 
-    async def lease(self, order_ids: Collection[UUID], holder: UUID) -> list[Lease]:
+    async def lease(self, order_ids: Collection[UUID], holder: UUID, passed_over: Collection[str]) -> list[Lease]:
         if self.errors:
             raise self.errors.pop(0)
         free = [
@@ -48,6 +51,7 @@ class Subscriptions:
             and cursor < self.length[key[1]]
             and key not in self.leased
             and key[0] not in self.held_back
+            and key[0] not in passed_over
         ][: self.most]
         self.leased |= dict.fromkeys(free, holder)
         return [
@@ -150,7 +154,7 @@ async def stage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     yield stage
     for gate in stage.pusher.gates.values():
         gate.set()
-    await stage.publisher.drain()
+    await stage.publisher.drain(PATIENCE)
     assert stage.subscriptions.leased == {}
 
 
@@ -161,7 +165,7 @@ async def test_each_event_reaches_each_socket_once_and_in_order(stage: Stage) ->
     stage.log(B, 1)
     await asyncio.sleep(0)
     stage.log(A, 3)
-    await stage.publisher.drain()
+    await stage.publisher.drain(PATIENCE)
     assert stage.pusher.taken["two"] == [1, 2, 3, 4, 5]
     assert sorted(stage.pusher.taken["one"]) == [1, 1, 2, 3, 4, 5]
 
@@ -178,7 +182,7 @@ async def test_a_blocked_socket_holds_up_no_other_socket_and_no_other_order(stag
     await stage.pusher.until("healthy", [1, 2, 3, 4, 5])
     await stage.pusher.until("beside", [1])
     stage.pusher.gates["blocked"].set()
-    await stage.publisher.drain()
+    await stage.publisher.drain(PATIENCE)
     assert stage.pusher.taken["blocked"] == [1, 2, 3, 4, 5]
 
 
@@ -199,7 +203,7 @@ async def test_a_failed_socket_is_held_back_with_one_delivery_or_forgotten(
     stage.pusher.faults["failing"] = [None, error]
     stage.log(A, 3)
     stage.log(B, 3)
-    await stage.publisher.drain()
+    await stage.publisher.drain(PATIENCE)
     assert stage.pusher.taken["failing"] == [1]
     assert stage.subscriptions.forgotten == ([] if again else ["failing"])
     assert len(stage.deliveries) == again
@@ -217,13 +221,13 @@ async def test_the_pause_grows_with_each_failure_and_ends_with_the_first_success
         stage.subscriptions.held_back.clear()
         stage.pusher.faults["failing"] = [PushError("status 500")]
         stage.publisher.notify([A])
-        await stage.publisher.drain()
+        await stage.publisher.drain(PATIENCE)
         pauses.append(stage.subscriptions.held_back["failing"])
     assert all(2**at / 2 <= pause <= min(2**at, 60) or at > 5 for at, pause in enumerate(pauses))
     assert max(pauses) <= module.MOST_BACKOFF_SECONDS
     stage.subscriptions.held_back.clear()
     stage.publisher.notify([A])
-    await stage.publisher.drain()
+    await stage.publisher.drain(PATIENCE)
     assert stage.subscriptions.recovered == ["failing"]
     assert stage.pusher.taken["failing"] == [1]
 
@@ -233,9 +237,9 @@ async def test_news_after_a_failure_are_published_all_the_same(stage: Stage, err
     stage.follow("one", A, B)
     stage.subscriptions.errors = [error]
     stage.log(A, 1)
-    await stage.publisher.drain()
+    await stage.publisher.drain(PATIENCE)
     stage.log(B, 1)
-    await stage.publisher.drain()
+    await stage.publisher.drain(PATIENCE)
     assert stage.pusher.taken["one"] == [1]
 
 
@@ -245,7 +249,7 @@ async def test_more_subscriptions_than_are_leased_at_once_are_all_served(stage: 
     for socket in sockets:
         stage.follow(socket, A)
     stage.log(A, 2)
-    await stage.publisher.drain()
+    await stage.publisher.drain(PATIENCE)
     assert stage.pusher.taken == {socket: [1, 2] for socket in sockets}
 
 
@@ -253,7 +257,7 @@ async def test_draining_waits_for_blocked_sockets_too(stage: Stage) -> None:
     stage.follow("blocked", A)
     stage.pusher.gates["blocked"] = asyncio.Event()
     stage.log(A, 1)
-    drained: asyncio.Task[Any] = asyncio.create_task(stage.publisher.drain())
+    drained: asyncio.Task[Any] = asyncio.create_task(stage.publisher.drain(PATIENCE))
     await asyncio.wait({drained}, timeout=0.1)
     assert not drained.done()
     stage.pusher.gates["blocked"].set()

@@ -32,14 +32,14 @@ SELECT :record, NULL FROM orders WHERE outcome = %(status)s AND id < %(before)s 
 -- Takes each order that may be taken; the verdict says why another was refused. Everything is decided on the row as
 -- it is after its lock was waited for: `locked` reads the latest version, and nothing else is read to decide.
 WITH locked AS (
-    SELECT id, outcome, parked_at, lease_until, next_try_at, crashes, open_tx,
+    SELECT id, outcome, parked_at, lease_until, next_try_at, open_tx, claimant,
            crashes + (coalesce(lease_until <= engine_now(), false))::int AS counted
     FROM orders WHERE id = ANY(%(ids)s) ORDER BY id FOR UPDATE
 ), judged AS (
     SELECT *, CASE
         WHEN outcome IS NOT NULL THEN 'terminal'
         WHEN parked_at IS NOT NULL AND NOT %(last_resort)s THEN 'parked'
-        WHEN lease_until > engine_now() THEN 'leased'
+        WHEN lease_until > engine_now() AND claimant IS DISTINCT FROM %(claimant)s THEN 'leased'
         WHEN next_try_at > engine_now() THEN 'early'
         WHEN counted >= %(max_crashes)s AND NOT %(last_resort)s THEN 'exhausted'
         WHEN counted > 0 AND NOT %(alone)s THEN 'suspect'
@@ -49,6 +49,7 @@ WITH locked AS (
     UPDATE orders o SET
         crashes = j.counted,
         claim_token = o.claim_token + (j.verdict = 'claimed')::int,
+        claimant = %(claimant)s,
         lease_until = CASE WHEN j.verdict = 'claimed' THEN engine_now() + %(lease)s * interval '1 second' END
     FROM judged j
     WHERE o.id = j.id AND j.verdict IN ('claimed', 'suspect', 'exhausted')
@@ -62,6 +63,11 @@ SELECT j.id, j.verdict, j.counted, j.open_tx,
        (SELECT json_agg(json_build_array(e.status, (extract(epoch FROM e.ts) * 1000)::bigint) ORDER BY e.seq)::text
         FROM order_events e WHERE e.order_id = t.id)
 FROM judged j LEFT JOIN touched t USING (id)
+
+-- name: give_back
+UPDATE orders o SET lease_until = NULL
+FROM unnest(%(ids)s::uuid[], %(tokens)s::bigint[]) AS held(id, token)
+WHERE o.id = held.id AND o.claim_token = held.token AND o.outcome IS NULL
 
 -- name: submission
 -- The unresolved transaction of a claimed order: until when it can land, and for how long it has been past that.

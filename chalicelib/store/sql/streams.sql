@@ -44,7 +44,8 @@ WITH lagging AS (
     FROM subscriptions s
     JOIN orders o ON o.id = s.order_id AND o.last_seq > s.last_seq
     JOIN connections c ON c.id = s.connection_id AND c.open AND (c.not_before IS NULL OR c.not_before <= engine_now())
-    WHERE s.order_id = ANY(%(order_ids)s) AND (s.lease_until IS NULL OR s.lease_until <= engine_now())
+    WHERE s.order_id = ANY(%(order_ids)s) AND (s.lease_until IS NULL OR s.lease_until <= engine_now() OR s.lease_holder = %(holder)s)
+      AND s.connection_id <> ALL(%(passed_over)s)
     ORDER BY s.connection_id, s.order_id LIMIT %(most)s
     FOR UPDATE OF s
 ), leased AS (
@@ -94,4 +95,5 @@ WHERE (o.id IS NOT NULL AND c.open AND (c.not_before IS NULL OR c.not_before <= 
 LIMIT %(most)s
 
 -- name: expire
-DELETE FROM connections WHERE expires_at <= engine_now()
+DELETE FROM connections
+WHERE id IN (SELECT id FROM connections WHERE expires_at <= engine_now() LIMIT %(most)s FOR UPDATE SKIP LOCKED)
