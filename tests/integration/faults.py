@@ -70,7 +70,7 @@ class Stop:
         self._loop.call_soon_threadsafe(self._go_on.set)
 
 
-def lose_reply(database: Database, at: int, *, after: bool) -> list[str]:
+def lose_reply(database: Database, at: int, *, after: bool, error: type[OutcomeUnknown] = OutcomeUnknown) -> list[str]:
     """Have the reply to the n-th statement lost, before or after it took effect; returns what will be lost."""
     fetch: Fetch = database.fetch
     seen = 0
@@ -84,7 +84,7 @@ def lose_reply(database: Database, at: int, *, after: bool) -> list[str]:
         lost.append(statement)
         if after:
             await fetch(statement, params, **more)
-        raise OutcomeUnknown("database: the reply was lost")
+        raise error("database: the reply was lost")
 
     database.fetch = losing  # type: ignore[method-assign]
     return lost
