@@ -23,9 +23,9 @@ SOL_TO_USDC = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 3.0, "slippageTol
 
 def eventually(holds: Callable[[], bool], seconds: float = 10) -> bool:
     deadline = time.monotonic() + seconds
-    while not holds() and time.monotonic() < deadline:
+    while not (held := holds()) and time.monotonic() < deadline:
         time.sleep(0.02)
-    return holds()
+    return held
 
 
 class Context:
@@ -225,8 +225,11 @@ class Rig:
             time.sleep(0.01)
 
     def alone(self) -> bool:
-        """Whether no session of the engine is left in the database."""
-        return self.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()") == [(1,)]
+        """Whether no session of the engine is left; the rig's own end a moment after it closed them."""
+        return not self.sql(
+            "SELECT 1 FROM pg_stat_activity "
+            "WHERE datname = current_database() AND starts_with(application_name, 'order-engine')"
+        )
 
     def until(self, condition: Callable[[], Any], seconds: float = 20) -> None:
         """Run the mappings until a condition holds."""
