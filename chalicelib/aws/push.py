@@ -44,6 +44,8 @@ class Push:
         return SigV4Auth(credentials, "execute-api", session.region_name)
 
     def _post(self, connection_id: str, data: bytes, until: float) -> None:
+        if not self._endpoint:
+            raise PushError("push: PUSH_ENDPOINT is not set")
         # The time in the queue counts: a pass of pushes ends when it was told to.
         left = until - time.monotonic()
         if left <= 0:

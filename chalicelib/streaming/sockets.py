@@ -100,6 +100,9 @@ class Sockets:
         except (Unavailable, StatementRefused) as error:
             self._telemetry.failure("frame not served", error, connectionId=connection_id)
             await self._tell(connection_id, "the engine cannot reach its database, send the frame again", "unavailable")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client is told and the log has a traceback
+            self._telemetry.defect("frame failed", error, connectionId=connection_id)
+            await self._tell(connection_id, "the engine failed on this frame", "internal")
         await self._publisher.drain(PUBLISH_SECONDS)
 
     async def delivered(self, connection_id: str) -> None:

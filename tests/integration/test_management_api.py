@@ -16,3 +16,9 @@ async def test_a_push_to_nobody_is_a_push_error(rig: Rig) -> None:
     assert rig.queues
     with pytest.raises(PushError):
         await Push("http://127.0.0.1:9/api").push("a-socket=", b"{}", 5)
+
+
+async def test_a_push_without_an_endpoint_is_a_push_error(rig: Rig) -> None:
+    assert rig.queues
+    with pytest.raises(PushError):
+        await Push("").push("a-socket=", b"{}", 5)

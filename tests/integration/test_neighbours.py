@@ -158,3 +158,14 @@ def test_leases_taken_by_a_lost_statement_are_found_again(rig: Rig) -> None:
     asyncio.run_coroutine_threadsafe(container.sockets.received(socket, frame), container._loop).result(30)
     assert "lagging" in lost[0]
     assert rig.statuses(socket) == ["pending"]
+
+
+def test_a_frame_that_the_engine_fails_on_is_answered(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    order_id, socket = rig.post(), rig.connect()
+
+    async def failing(_: UUID) -> int:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(bootstrap.engine().sockets._store, "log_length", failing)
+    rig.send(socket, {"orderId": order_id})
+    assert [frame["code"] for frame in rig.frames(socket)] == ["internal"]
