@@ -22,7 +22,7 @@ def current_request() -> rest.Request:
     return cast("rest.Request", app.current_request)
 
 
-@app.route("/", methods=["GET"])
+@app.route("/", methods=["GET"], content_types=ANY_TYPE)
 def page() -> Response:
     return respond(rest.page())
 
@@ -32,17 +32,17 @@ def execute() -> Response:
     return respond(rest.execute(current_request()))
 
 
-@app.route("/api/orders/{order_id}", methods=["GET"])
+@app.route("/api/orders/{order_id}", methods=["GET"], content_types=ANY_TYPE)
 def order(order_id: str) -> Response:
     return respond(rest.order(order_id))
 
 
-@app.route("/api/orders", methods=["GET"])
+@app.route("/api/orders", methods=["GET"], content_types=ANY_TYPE)
 def orders() -> Response:
     return respond(rest.orders(current_request()))
 
 
-@app.route("/api/health", methods=["GET"])
+@app.route("/api/health", methods=["GET"], content_types=ANY_TYPE)
 def health() -> Response:
     return respond(rest.health())
 

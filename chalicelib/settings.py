@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -12,7 +13,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One deployment's settings. The comment on a field names its variable where the two differ."""
 
     # postgresql:// URL of the database.
-    database_url: str
+    database_url: Annotated[str, msgspec.Meta(pattern="^postgres(ql)?://")]
     # True behind a transaction pooler (PgBouncer, RDS Proxy): no prepared statements.
     database_pooler: bool = False
     # Queue names or URLs; a name is looked up on first use.
@@ -22,13 +23,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # Base URL of the WebSocket management API, stage included; empty where no sockets are served.
     push_endpoint: str = ""
     # Multiplies every simulated delay; 0 = no delays.
-    venue_time_scale: float = 1.0
+    venue_time_scale: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     # Any text: makes each simulated draw a hash of (seed, order id, attempt, venue). Empty = fresh randomness.
     venue_seed: str = ""
     # Above this many queued messages the sweeper re-sends at most 100 orders a run.
     sweep_backlog_limit: int = 1000
     # DEBUG logs every transition.
-    log_level: str = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -37,4 +38,5 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     try:
         return msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f"environment: {error}") from error
+        what, _, where = str(error).partition(" - at `$.")
+        raise ConfigurationError(f"{where.rstrip('`').upper() or 'environment'}: {what}") from error

@@ -1,15 +1,17 @@
 """Clients of the AWS services that packaging and local tooling use."""
 
-import os
 from typing import Any
 
 import boto3
 from localstack_client.session import Session
 
+# An emulator's, where the environment names none.
+EMULATED_REGION = "us-east-1"
+
 
 def region() -> str:
-    """The region that the environment names."""
-    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    """The region that the environment, or the profile that it names, is set to."""
+    return boto3.Session().region_name or EMULATED_REGION
 
 
 def client(service: str, endpoint: str | None) -> Any:

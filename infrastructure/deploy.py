@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infrastructure.clients import client, region
@@ -40,6 +41,7 @@ class Deployment:
     def deploy(self, package: Package, parameters: Mapping[str, str]) -> dict[str, str]:
         """Creates the stack or updates it to the package and parameters; returns its outputs."""
         parameters = {**self._defaults(), **parameters}
+        _check_names(package, parameters)
         template = self._uploaded(package)
         cloudformation = client("cloudformation", self.endpoint)
         self._settled(cloudformation)
@@ -50,6 +52,7 @@ class Deployment:
             status = GONE
         request = {"StackName": self.stack, "TemplateBody": template, "Capabilities": CAPABILITIES}
         if status == GONE:
+            _check_whole(package, parameters)
             cloudformation.create_stack(**request, Parameters=_given(parameters))
             self._wait(cloudformation, "CREATE_COMPLETE")
         elif self._update(cloudformation, request, template, parameters):
@@ -129,6 +132,18 @@ class Deployment:
         return [f"  {each['LogicalResourceId']}: {each['ResourceStatusReason']}" for each in told]
 
 
+def _check_names(package: Package, parameters: Mapping[str, str]) -> None:
+    known = package.template()["Parameters"]
+    if unknown := sorted(parameters.keys() - known.keys()):
+        raise DeployError(f"unknown parameter {', '.join(unknown)}; the template has {', '.join(known)}")
+
+
+def _check_whole(package: Package, parameters: Mapping[str, str]) -> None:
+    required = {name for name, each in package.template()["Parameters"].items() if "Default" not in each}
+    if missing := sorted(required - parameters.keys()):
+        raise DeployError(f"a new stack needs {', '.join(missing)}; DATABASE_URL in the environment sets DatabaseUrl")
+
+
 def _given(parameters: Mapping[str, str]) -> list[dict[str, Any]]:
     return [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()]
 
@@ -151,6 +166,15 @@ def _exists(head: Callable[[], object]) -> bool:
     return True
 
 
+def check_account() -> None:
+    """Raises DeployError where the environment doesn't say into which account and region to deploy."""
+    session = boto3.Session()
+    if session.get_credentials() is None:
+        raise DeployError("no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    if not session.region_name:
+        raise DeployError("no AWS region: set AWS_DEFAULT_REGION, or a region in the profile")
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m infrastructure.deploy", description="Deploys the engine.")
     parser.add_argument("--stack", required=True, help="name of the CloudFormation stack")
@@ -166,6 +190,8 @@ def main() -> int:
     if os.environ.get("DATABASE_URL"):
         parameters.setdefault("DatabaseUrl", os.environ["DATABASE_URL"])
     try:
+        if not arguments.endpoint:
+            check_account()
         outputs = Deployment(arguments.stack, arguments.endpoint or None).deploy(build(), parameters)
     except (PackageError, DeployError, ClientError, BotoCoreError) as error:
         print(error, file=sys.stderr)

@@ -58,6 +58,12 @@ class Upstream:
     websocket: str
 
 
+# How long a request's body may take to arrive.
+BODY_SECONDS = 29.0
+BAD_REQUEST = 400
+REQUEST_TIMEOUT = 408
+
+
 class FrontDoor:
     """Forwards requests and sockets to the emulator."""
 
@@ -102,7 +108,13 @@ class FrontDoor:
         path, _, query = request.raw_path.partition("?")
         if not self._gateway.routes(request.method, path):
             return _response(self._gateway.answer("MISSING_AUTHENTICATION_TOKEN"))
-        body = await request.read()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await request.read()
+        except web.RequestPayloadError:
+            return _response(self._gateway.answer("BAD_REQUEST_BODY", "the body cannot be decoded", BAD_REQUEST))
+        except TimeoutError:
+            return _response(self._gateway.answer("BAD_REQUEST_BODY", "the body did not arrive", REQUEST_TIMEOUT))
         url = URL(f"{self._upstream.rest}{path}?{query}" if query else f"{self._upstream.rest}{path}", encoded=True)
         async with (
             self._calls,

@@ -16,6 +16,8 @@ import aiohttp
 import psycopg
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib import settings
+from chalicelib.domain.errors import ConfigurationError
 from infrastructure.deploy import DeployError
 from infrastructure.package import ROOT, PackageError
 from local import example, terminal
@@ -42,6 +44,7 @@ PARAMETERS = {
 EXPECTED = (
     BotoCoreError,
     ClientError,
+    ConfigurationError,
     DeployError,
     MiniStackError,
     PackageError,
@@ -58,7 +61,9 @@ class AlreadyRunning(Exception):
 
 
 def plan() -> Plan:
-    """What the environment asks for."""
+    """What the environment asks for. Raises ConfigurationError or StackError, naming the variable."""
+    # Found before anything starts; the database is one of the parts to be started.
+    settings.read({"DATABASE_URL": "postgresql://", **os.environ})
     return Plan(
         home=HOME,
         port=_port("PORT", DEFAULT_PORT),
@@ -113,7 +118,8 @@ def _run() -> int:
 def _serve(stack: Stack) -> int:
     while not (ended := stack.ended()):
         time.sleep(0.5)
-    print(f"{', '.join(ended)} ended; see {HOME.relative_to(ROOT)}/logs", file=sys.stderr)
+    logs = ", ".join(f"{HOME.relative_to(ROOT)}/logs/{name.replace(' ', '-')}.log" for name in ended)
+    print(f"{', '.join(ended)} ended by itself; see {logs}, then start again", file=sys.stderr)
     return 1
 
 

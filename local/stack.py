@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psycopg
+
 from infrastructure.deploy import Deployment
 from infrastructure.package import BUILD, OWN_NAMES, ROOT, Package, build
 from local.aws import HOST, MiniStack, free_port, port_taken
@@ -118,6 +120,8 @@ class Stack:
         with self._step("migrations"):
             migrate(database_url)
         endpoint = self._plan.aws_endpoint or self._start_aws()
+        if not self._plan.aws_endpoint:
+            _forget_messages(database_url)
         with self._step("package"):
             package = _runnable(build())
         with self._step("deploy"):
@@ -192,6 +196,12 @@ class Stack:
 
     def _log(self, name: str) -> Path:
         return self._plan.home / "logs" / f"{name}.log"
+
+
+def _forget_messages(database_url: str) -> None:
+    """The embedded AWS starts without the messages of the run before: let the first sweep send them again."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE orders SET enqueued_at = now() - interval '1 day' WHERE outcome IS NULL")
 
 
 def _runs(pid: int) -> bool:

@@ -11,25 +11,38 @@ from infrastructure.clients import client
 
 # Functions of queues, by the stack's outputs; no records is a batch that has nothing to do.
 QUEUE_FUNCTIONS = ("WorkerName", "DeliverName", "DeadLetterName")
+NO_RECORDS: dict[str, Any] = {"Records": []}
+# What the schedule's rule hands to the sweep.
+SCHEDULED: dict[str, Any] = {
+    "version": "0",
+    "id": "00000000-0000-0000-0000-000000000000",
+    "detail-type": "Scheduled Event",
+    "source": "aws.events",
+    "account": "000000000000",
+    "time": "2026-01-01T00:00:00Z",
+    "region": "us-east-1",
+    "resources": [],
+    "detail": {},
+}
 PATIENCE = ClientTimeout(total=30)
 
 
 class WarmError(Exception):
-    """A function could not start."""
+    """A function could not start, or failed."""
 
 
 async def warm(endpoint: str, websocket_url: str, outputs: Mapping[str, str]) -> None:
-    """Invokes the functions of queues with empty batches, and opens, asks and closes one socket."""
-    invoked = (asyncio.to_thread(_invoke, endpoint, outputs[name]) for name in QUEUE_FUNCTIONS)
+    """Invokes the functions of queues with empty batches, opens, asks and closes one socket, and sweeps."""
+    invoked = (asyncio.to_thread(invoke, endpoint, outputs[name], NO_RECORDS) for name in QUEUE_FUNCTIONS)
     await asyncio.gather(_converse(websocket_url), *invoked)
+    await asyncio.to_thread(invoke, endpoint, outputs["SweepName"], SCHEDULED)
 
 
-def _invoke(endpoint: str, function: str) -> None:
-    reply: dict[str, Any] = client("lambda", endpoint).invoke(
-        FunctionName=function, Payload=json.dumps({"Records": []}).encode()
-    )
+def invoke(endpoint: str, function: str, event: Mapping[str, Any]) -> None:
+    """Invokes a function and waits for its end; raises WarmError if it fails."""
+    reply: dict[str, Any] = client("lambda", endpoint).invoke(FunctionName=function, Payload=json.dumps(event).encode())
     if "FunctionError" in reply:
-        raise WarmError(f"{function} can't start: {reply['Payload'].read().decode(errors='replace')[:2000]}")
+        raise WarmError(f"{function} failed: {reply['Payload'].read().decode(errors='replace')[:2000]}")
 
 
 async def _converse(websocket_url: str) -> None:
