@@ -1,6 +1,5 @@
 """What crashes and lost messages leave behind is found and finished, on the deployed stack."""
 
-import json
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -10,20 +9,9 @@ import psutil
 import psycopg
 
 from local.stack import Endpoints
+from local.warm import SCHEDULED, invoke
 from tests.e2e.client import Client, until
 
-# What the schedule's rule hands to the function.
-SCHEDULED = {
-    "version": "0",
-    "id": "00000000-0000-0000-0000-000000000000",
-    "detail-type": "Scheduled Event",
-    "source": "aws.events",
-    "account": "000000000000",
-    "time": "2026-01-01T00:00:00Z",
-    "region": "us-east-1",
-    "resources": [],
-    "detail": {},
-}
 # The send of one order's swap takes two seconds, so that a worker can be killed in it.
 STALL = """
 CREATE FUNCTION stall() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(2); RETURN NULL; END';
@@ -44,12 +32,7 @@ def aws(endpoints: Endpoints, service: str) -> Any:
 
 
 def sweep(endpoints: Endpoints) -> None:
-    stack = aws(endpoints, "cloudformation")
-    name = stack.describe_stack_resource(StackName=endpoints.stack, LogicalResourceId="Sweep")
-    reply = aws(endpoints, "lambda").invoke(
-        FunctionName=name["StackResourceDetail"]["PhysicalResourceId"], Payload=json.dumps(SCHEDULED)
-    )
-    assert "FunctionError" not in reply, reply["Payload"].read()
+    invoke(endpoints.aws_endpoint, endpoints.outputs["SweepName"], SCHEDULED)
 
 
 def workers(endpoints: Endpoints) -> list[psutil.Process]:

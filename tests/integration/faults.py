@@ -11,9 +11,11 @@ from chalicelib.domain.errors import OutcomeUnknown
 from chalicelib.execution.batch import Received
 from chalicelib.execution.executor import Executor
 from chalicelib.store.database import Database
+from tests.integration.rig import Rig
 
 Fetch = Callable[..., Any]
 SECONDS = 20
+MOST_CLAIMS = 12
 
 
 def executor_of(container: Engine) -> Executor:
@@ -68,6 +70,16 @@ class Stop:
     def release(self) -> None:
         """Let it go on."""
         self._loop.call_soon_threadsafe(self._go_on.set)
+
+
+def work_until(stop: Stop, container: Engine, rig: Rig, order_id: str) -> "Future[list[str]]":
+    """Have a container work on an order, again and again, until it stands still at the chosen statement."""
+    for _ in range(MOST_CLAIMS):
+        work = start(container, order_id)
+        if stop.wait(work):
+            return work
+        rig.advance(5)
+    raise AssertionError("the statement was not reached")
 
 
 def lose_reply(database: Database, at: int, *, after: bool, error: type[OutcomeUnknown] = OutcomeUnknown) -> list[str]:

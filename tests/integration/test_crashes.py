@@ -2,12 +2,11 @@
 
 import pytest
 
-from tests.integration.faults import SECONDS, Stop, kill, lose_reply, start
+from tests.integration.faults import MOST_CLAIMS, SECONDS, Stop, kill, lose_reply, start, work_until
 from tests.integration.rig import Rig
 
 # Enough for a first attempt that fails, and a second one until it is asked for: what follows is the same again.
 STATEMENTS = range(1, 13)
-MOST_CLAIMS = 12
 LEASE_OVER = 16
 
 
@@ -17,11 +16,7 @@ def test_a_container_that_dies_at_any_statement_costs_nothing(rig: Rig, *, after
         order_id = rig.post(tokenOut="FLAKY")
         container = rig.container()
         stop = Stop(container, container.work, at, after=after)
-        for _ in range(MOST_CLAIMS):
-            work = start(container, order_id)
-            if stop.wait(work):
-                break
-            rig.advance(5)
+        work_until(stop, container, rig, order_id)
         kill(container)
         rig.advance(LEASE_OVER)
         assert rig.settle(order_id)["status"] == "confirmed", stop.statement
@@ -34,11 +29,7 @@ def test_a_container_that_wakes_up_after_losing_its_claim_changes_nothing(rig: R
         order_id = rig.post(tokenOut="FLAKY")
         container = rig.container()
         stop = Stop(container, container.work, at, after=after)
-        for _ in range(MOST_CLAIMS):
-            work = start(container, order_id)
-            if stop.wait(work):
-                break
-            rig.advance(5)
+        work = work_until(stop, container, rig, order_id)
         rig.advance(LEASE_OVER)
         ended = rig.settle(order_id)
         assert ended["status"] == "confirmed", stop.statement

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.integration.faults import SECONDS, Stop, kill, lose_reply, start
+from tests.integration.faults import SECONDS, Stop, kill, lose_reply, start, work_until
 from tests.integration.rig import Rig
 
 # Leases, pushes and releases of an order that confirms take fewer than this.
@@ -37,10 +37,7 @@ def test_a_publisher_that_dies_at_any_statement_delays_frames_and_loses_none(rig
         socket = rig.bind(order_id)
         container = rig.container()
         stop = Stop(container, container.publishing, at, after=after)
-        for _ in range(MOST_CLAIMS):
-            if stop.wait(start(container, order_id)):
-                break
-            rig.advance(5)
+        work_until(stop, container, rig, order_id)
         kill(container)
         rig.advance(LEASE_OVER)
         rig.settle(order_id)
@@ -56,10 +53,7 @@ def test_a_publisher_that_freezes_beside_another_pushes_nothing_twice(rig: Rig, 
         socket = rig.bind(order_id)
         container = rig.container()
         stop = Stop(container, container.publishing, at, after=after)
-        for _ in range(MOST_CLAIMS):
-            work = start(container, order_id)
-            if stop.wait(work):
-                break
+        work = work_until(stop, container, rig, order_id)
         rig.finish(order_id)
         stop.release()
         work.result(SECONDS)
@@ -74,10 +68,7 @@ def test_a_publisher_that_outlives_its_lease_moves_no_cursor(rig: Rig, *, after:
         socket = rig.bind(order_id)
         container = rig.container()
         stop = Stop(container, container.publishing, at, after=after)
-        for _ in range(MOST_CLAIMS):
-            work = start(container, order_id)
-            if stop.wait(work):
-                break
+        work = work_until(stop, container, rig, order_id)
         rig.advance(LEASE_OVER)
         rig.settle(order_id)
         rig.sweep()
@@ -96,10 +87,7 @@ def test_a_bind_during_a_push_gets_the_whole_history_after_it(rig: Rig, *, after
         socket = rig.bind(order_id)
         container = rig.container()
         stop = Stop(container, container.publishing, at, after=after)
-        for _ in range(MOST_CLAIMS):
-            work = start(container, order_id)
-            if stop.wait(work):
-                break
+        work = work_until(stop, container, rig, order_id)
         rig.finish(order_id)
         rig.send(socket, {"orderId": order_id})
         stop.release()
