@@ -1,17 +1,16 @@
-"""What no client should send, with the code each is refused with: replayed against the parsers and the running stack.
+"""Bodies of POSTs, in bytes as sent on the wire.
 
-Bodies are bytes as sent on the wire. An edge in front may replace bytes that are not UTF-8; the code is the same.
-Frames are text that a WebSocket client can send, so none holds a lone surrogate other than as an escape.
+An edge in front may replace bytes that are not UTF-8; the code is the same.
 """
 
 import json
 from typing import NamedTuple
 
 from chalicelib.domain.errors import Fault
+from tests.hostile.shapes import nested
 
 SOL_MINT = "So11111111111111111111111111111111111111112"
 USDC_MINT = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
-ORDER_ID = "0190f3c4-8a1e-7b2c-9d3e-4f5061728394"
 JSON_TYPE = "application/json"
 
 _STATUS = {Fault.TOO_LARGE: 413, Fault.UNSUPPORTED_MEDIA_TYPE: 415}
@@ -31,23 +30,10 @@ class Body(NamedTuple):
         return _STATUS.get(Fault(self.code), 400)
 
 
-class Frame(NamedTuple):
-    """A socket frame that must be answered with one error frame."""
-
-    name: str
-    text: str
-    code: str
-
-
 def order(**fields: str) -> bytes:
     """An order's body with some fields replaced by JSON text; an empty text leaves a field out."""
     texts = {"tokenIn": '"SOL"', "tokenOut": '"USDC"', "amount": "3.0", "slippageTolerance": "0.02"} | fields
     return ("{" + ", ".join(f'"{name}": {text}' for name, text in texts.items() if text) + "}").encode()
-
-
-def nested(opening: str, closing: str, depth: int) -> str:
-    """Arrays or objects within each other."""
-    return opening * depth + "1" + closing * depth
 
 
 def _as_is(code: Fault, bodies: dict[str, bytes]) -> list[Body]:
@@ -361,139 +347,4 @@ BODIES: tuple[Body, ...] = (
     *_FIELDS,
     *_TOKENS,
     *_NUMBERS,
-)
-
-
-def _bind(order_id: str = f'"{ORDER_ID}"', more: str = "") -> str:
-    return f'{{"orderId": {order_id}{more}}}'
-
-
-def _frames(code: Fault, texts: dict[str, str]) -> list[Frame]:
-    return [Frame(name, text, code) for name, text in texts.items()]
-
-
-FRAMES: tuple[Frame, ...] = (
-    *_frames(
-        Fault.INVALID_JSON,
-        {
-            "empty": "",
-            "a missing body": "None",
-            "spaces": "   ",
-            "ping": "ping",
-            "the id alone": ORDER_ID,
-            "the id in brackets": f"<{ORDER_ID}>",
-            "unquoted key": f'{{orderId: "{ORDER_ID}"}}',
-            "single quotes": f"{{'orderId': '{ORDER_ID}'}}",
-            "unclosed": '{"orderId": ',
-            "trailing text": _bind() + " thanks",
-            "two frames in one": _bind() + "\n" + _bind(),
-            "byte order mark": "\ufeff" + _bind(),
-            "base64 of bytes": "AAECAwQFBgcICQ==",
-            "Python's bytes": "b'\\x00\\x01'",
-            "afterSeq NaN": _bind(more=', "afterSeq": NaN'),
-            "afterSeq -Infinity": _bind(more=', "afterSeq": -Infinity'),
-            "afterSeq with a leading zero": _bind(more=', "afterSeq": 01'),
-            "afterSeq hex": _bind(more=', "afterSeq": 0x1'),
-        },
-    ),
-    *_frames(
-        Fault.NOT_AN_OBJECT,
-        {"array": f"[{_bind()}]", "string": f'"{ORDER_ID}"', "number": "1", "null": "null", "true": "true"},
-    ),
-    *_frames(
-        Fault.INVALID_TEXT,
-        {
-            "NUL": "\0",
-            "NUL in the id": _bind(f'"{ORDER_ID}\0"'),
-            "NUL escaped": _bind(f'"{ORDER_ID}\\u0000"'),
-            "bytes replaced": "\ufffd\ufffd\ufffd",
-            "a replaced byte in the id": _bind(f'"{ORDER_ID[:-1]}\ufffd"'),
-            "lone surrogate": _bind('"\\ud800"'),
-            "lone surrogate in a key": _bind(more=', "\\udc00": 1'),
-        },
-    ),
-    *_frames(
-        Fault.DUPLICATE_KEY,
-        {
-            "two ids": _bind(more=f', "orderId": "{ORDER_ID}"'),
-            "afterSeq twice": _bind(more=', "afterSeq": 1, "afterSeq": 1'),
-        },
-    ),
-    *_frames(
-        Fault.TOO_DEEP,
-        {
-            "deep arrays": nested("[", "]", 3000),
-            "deep objects": nested('{"orderId":', "}", 600),
-            "a deep id": _bind(nested("[", "]", 50)),
-        },
-    ),
-    *_frames(Fault.TOO_LARGE, {"9 KiB of spaces": _bind() + " " * 9216, "a long id": _bind(f'"{"a" * 9216}"')}),
-    *_frames(
-        Fault.MISSING_ORDER_ID,
-        {
-            "no field": "{}",
-            "another spelling": f'{{"order_id": "{ORDER_ID}"}}',
-            "another field": '{"action": "ping"}',
-            "afterSeq alone": '{"afterSeq": 1}',
-            "id null": _bind("null"),
-            "id empty": _bind('""'),
-        },
-    ),
-    *_frames(
-        Fault.INVALID_ORDER_ID,
-        {
-            "a number": _bind("1"),
-            "a huge number": _bind("1e999999"),
-            "zero": _bind("0"),
-            "false": _bind("false"),
-            "an array": _bind(f'["{ORDER_ID}"]'),
-            "an object": _bind("{}"),
-            "the placeholder": _bind('"<id>"'),
-            "empty brackets": _bind('"<>"'),
-            "one bracket": _bind(f'"<{ORDER_ID}"'),
-            "brackets twice": _bind(f'"<<{ORDER_ID}>>"'),
-            "brackets outward": _bind(f'">{ORDER_ID}<"'),
-            "two spaces": _bind(f'"  {ORDER_ID}  "'),
-            "a line break": _bind(f'"{ORDER_ID}\\n"'),
-            "braces": _bind(f'"{{{ORDER_ID}}}"'),
-            "a URN": _bind(f'"urn:uuid:{ORDER_ID}"'),
-            "no hyphens": _bind(f'"{ORDER_ID.replace("-", "")}"'),
-            "one digit less": _bind(f'"{ORDER_ID[:-1]}"'),
-            "one digit more": _bind(f'"{ORDER_ID}0"'),
-            "not hex": _bind(f'"{ORDER_ID[:-1]}g"'),
-            "fullwidth digits": _bind(f'"{ORDER_ID[:-1]}４"'),
-            "SQL": _bind('"\' OR 1=1 --"'),
-        },
-    ),
-    *_frames(
-        Fault.INVALID_AFTER_SEQ,
-        {
-            f"afterSeq {text}": _bind(more=f', "afterSeq": {text}')
-            for text in (
-                "-1",
-                "-0",
-                "1.0",
-                "0.5",
-                "1e0",
-                "1e999999",
-                '"1"',
-                '""',
-                "true",
-                "false",
-                "[]",
-                "{}",
-                "2147483648",
-                "99999999999999999999",
-            )
-        },
-    ),
-    Frame("afterSeq of 5,000 digits", _bind(more=f', "afterSeq": {"9" * 5000}'), Fault.INVALID_AFTER_SEQ),
-    *_frames(
-        Fault.UNKNOWN_FIELD,
-        {
-            "a field more": _bind(more=', "action": "bind"'),
-            "afterSeq in another spelling": _bind(more=', "after_seq": 1'),
-            "a long field": _bind(more=f', "{"x" * 5000}": 1'),
-        },
-    ),
 )
