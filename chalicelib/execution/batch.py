@@ -147,7 +147,7 @@ class BatchWorker:
 
     def _unclaimed(self, order_ids: list[UUID], error: Exception) -> dict[UUID, Disposition | None]:
         self._telemetry.failure("orders not claimed, sent again later", error, orders=len(order_ids))
-        return dict.fromkeys(order_ids, Disposition(Action.SEND_AGAIN, OUTAGE_SECONDS))
+        return dict.fromkeys(order_ids, CUT_OFF)
 
     async def _run_all(self, claims: list[Claim], deadline: float) -> dict[UUID, Disposition]:
         """Work on claimed orders side by side."""

@@ -77,7 +77,7 @@ class Executor:
     async def run(self, claim: Claim) -> Disposition:
         """Work on an order under a fresh claim, and give the claim back.
 
-        Raises ClaimLost, Unavailable or StatementRefused from the journal; the claim then ends with its lease.
+        Raises ClaimLost, Unavailable or StatementRefused from the journal; the claim is then its caller's to give back.
         """
         hold = Hold(claim, self._journal, self._clock, self._telemetry)
         if hold.open_tx is not None:
