@@ -2,26 +2,29 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
+
+import msgspec
 
 from chalicelib import settings
 from chalicelib.aws.push import Push
 from chalicelib.aws.queues import Queue, Sqs
-from chalicelib.domain.clock import SystemClock, SystemEntropy
+from chalicelib.domain.clock import Clock, Entropy, SystemClock, SystemEntropy
+from chalicelib.domain.message import MessageQueue
 from chalicelib.execution.batch import BatchWorker
 from chalicelib.execution.executor import Executor
 from chalicelib.execution.recovery import Sweeper
 from chalicelib.intake.accept import Intake
 from chalicelib.routing.router import Router
 from chalicelib.settings import Settings
-from chalicelib.store.database import Database
+from chalicelib.store.database import Connect, Database, connect
 from chalicelib.store.journal import Journal
 from chalicelib.store.ledger import Ledger
 from chalicelib.store.orders import Orders
 from chalicelib.store.streams import Streams
-from chalicelib.streaming.publisher import Publisher
+from chalicelib.streaming.publisher import Publisher, Pusher
 from chalicelib.streaming.sockets import Sockets
 from chalicelib.telemetry import Telemetry
 from chalicelib.venues.base import Chain, Venue
@@ -32,24 +35,81 @@ from chalicelib.venues.simulated.venue import FEES, SimulatedVenue
 T = TypeVar("T")
 
 
+class Loop(Protocol):
+    """Where a container's coroutines run."""
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine and wait for its result."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+class LoopThread:
+    """One event loop in a daemon thread: a framework's own threads may all use it."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, name="engine", daemon=True)
+        self.thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine and wait for its result."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+    def close(self) -> None:
+        """End the thread and the loop."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a container meets outside itself, so that a simulation can stand in for the whole of it."""
+
+    loop: Loop
+    clock: Clock
+    entropy: Entropy
+    connect: Connect
+    # The queue of a name or URL.
+    queue: Callable[[str], MessageQueue]
+    pusher: Pusher
+    # The venues, and the chain whose ledger is kept there.
+    market: Callable[[Ledger], tuple[Sequence[Venue], Chain]]
+    telemetry: Telemetry
+
+
+def real(given: Settings) -> Surroundings:
+    """The machine, AWS, and the market that the settings name."""
+    clock, entropy = SystemClock(), SystemEntropy()
+    return Surroundings(
+        loop=LoopThread(),
+        clock=clock,
+        entropy=entropy,
+        connect=connect,
+        queue=partial(Queue, Sqs()),
+        pusher=Push(given.push_endpoint),
+        market=partial(simulated_market, given, clock=clock, entropy=entropy),
+        telemetry=Telemetry(given.log_level),
+    )
+
+
 class Engine:
     """All parts, wired. Connections and clients open on first use, so each function pays for what it touches."""
 
-    def __init__(self, given: Settings) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="engine", daemon=True)
-        self._thread.start()
-        clock, entropy, sqs = SystemClock(), SystemEntropy(), Sqs()
-        self.telemetry = Telemetry(given.log_level)
+    def __init__(self, given: Settings, around: Surroundings) -> None:
+        self.loop = around.loop
+        clock, entropy = around.clock, around.entropy
+        self.telemetry = around.telemetry
+        database = partial(Database, given.database_url, clock, around.connect, pooler=given.database_pooler)
         # Publishing has a connection of its own: it never holds up a write-ahead.
-        self.work = Database(given.database_url, clock, pooler=given.database_pooler, name="order-engine work")
-        self.publishing = Database(
-            given.database_url, clock, pooler=given.database_pooler, name="order-engine publishing"
-        )
+        self.work, self.publishing = database(name="order-engine work"), database(name="order-engine publishing")
         self.orders = Orders(self.work, clock, entropy)
-        self.orders_queue = Queue(sqs, given.orders_queue)
-        dead_letters, deliveries = Queue(sqs, given.dead_letters_queue), Queue(sqs, given.deliveries_queue)
-        streams, push = Streams(self.publishing), Push(given.push_endpoint)
+        self.orders_queue = around.queue(given.orders_queue)
+        dead_letters, deliveries = around.queue(given.dead_letters_queue), around.queue(given.deliveries_queue)
+        streams, push = Streams(self.publishing), around.pusher
         publisher = Publisher(
             subscriptions=streams,
             pusher=push,
@@ -58,7 +118,7 @@ class Engine:
             entropy=entropy,
             telemetry=self.telemetry,
         )
-        venues, chain = simulated_market(given, Ledger(self.work), clock, entropy)
+        venues, chain = around.market(Ledger(self.work))
         journal = Journal(self.work, publisher.notify)
         executor = Executor(
             journal=journal,
@@ -103,15 +163,13 @@ class Engine:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the container's one event loop and wait for its result."""
-        return asyncio.run_coroutine_threadsafe(self._reported(work), self._loop).result()
+        return self.loop.run(self._reported(work))
 
     def close(self) -> None:
         """End the container: its connections and its loop."""
         self.run(self.work.close())
         self.run(self.publishing.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self.loop.close()
 
     async def _reported(self, work: Coroutine[Any, Any, T]) -> T:
         try:
@@ -120,9 +178,7 @@ class Engine:
             self.telemetry.flush()
 
 
-def simulated_market(
-    given: Settings, ledger: Ledger, clock: SystemClock, entropy: SystemEntropy
-) -> tuple[list[Venue], Chain]:
+def simulated_market(given: Settings, ledger: Ledger, *, clock: Clock, entropy: Entropy) -> tuple[list[Venue], Chain]:
     """The venues and the chain of the simulated market."""
     draws, scale = Draws(given.venue_seed, entropy), given.venue_time_scale
     venues: list[Venue] = [SimulatedVenue(name, fee, draws, clock, scale) for name, fee in FEES.items()]
@@ -139,7 +195,8 @@ def engine() -> Engine:
     # Two threads of one server must not build two.
     with _building:
         if _engine is None:
-            _engine = Engine(settings.read())
+            given = settings.read()
+            _engine = Engine(given, real(given))
         return _engine
 
 

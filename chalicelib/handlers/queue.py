@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from chalicelib.bootstrap import engine
+from chalicelib.bootstrap import Engine, engine
 from chalicelib.domain.errors import StatementRefused, Unavailable
 from chalicelib.domain.message import parse_delivery
 from chalicelib.execution.batch import BatchWorker, Received
@@ -11,27 +11,28 @@ from chalicelib.execution.batch import BatchWorker, Received
 
 def orders(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """A batch of order ids."""
-    return _run(engine().worker, event, context)
+    parts = engine()
+    return _run(parts, parts.worker, event, context)
 
 
 def dead_letters(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Order ids that ended among the dead letters."""
-    return _run(engine().dead_letter_worker, event, context)
+    parts = engine()
+    return _run(parts, parts.dead_letter_worker, event, context)
 
 
 def deliveries(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Sockets that may lack frames."""
-    return _failures(engine().run(_deliver(event)))
-
-
-def _run(worker: BatchWorker, event: dict[str, Any], context: Any) -> dict[str, Any]:
-    batch = [Received(record["messageId"], record["receiptHandle"], record["body"]) for record in event["Records"]]
-    return _failures(engine().run(worker.run(batch, context.get_remaining_time_in_millis() / 1000)))
-
-
-async def _deliver(event: dict[str, Any]) -> list[str]:
     parts = engine()
+    return _failures(parts.run(_deliver(parts, event)))
 
+
+def _run(parts: Engine, worker: BatchWorker, event: dict[str, Any], context: Any) -> dict[str, Any]:
+    batch = [Received(record["messageId"], record["receiptHandle"], record["body"]) for record in event["Records"]]
+    return _failures(parts.run(worker.run(batch, context.get_remaining_time_in_millis() / 1000)))
+
+
+async def _deliver(parts: Engine, event: dict[str, Any]) -> list[str]:
     async def deliver(record: dict[str, Any]) -> str | None:
         connection_id = parse_delivery(record["body"])
         if connection_id is None:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -32,12 +32,18 @@ CONTENTION = PASSING | {"55P03", "57014"}
 SHUTDOWN_CLASSES = ("08", "57P")
 
 
+# Opens a connection: takes what psycopg.AsyncConnection.connect takes.
+Connect = Callable[..., Awaitable[AsyncConnection[TupleRow]]]
+connect: Connect = AsyncConnection.connect
+
+
 class Database:
     """A connection that runs single statements in autocommit, one at a time."""
 
-    def __init__(self, url: str, clock: Clock, *, pooler: bool, name: str) -> None:
+    def __init__(self, url: str, clock: Clock, connect: Connect, *, pooler: bool, name: str) -> None:
         self._url = url
         self._clock = clock
+        self._open = connect
         self._pooler = pooler
         self._name = name
         self._connection: AsyncConnection[TupleRow] | None = None
@@ -105,7 +111,7 @@ class Database:
         try:
             # libpq's own timeout is for each address that a name has.
             async with asyncio.timeout(CONNECT_SECONDS + 1):
-                return await AsyncConnection.connect(
+                return await self._open(
                     self._url,
                     autocommit=True,
                     prepare_threshold=None if self._pooler else 1,

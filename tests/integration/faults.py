@@ -28,20 +28,20 @@ def executor_of(container: Engine) -> Executor:
 def start(container: Engine, *order_ids: str, seconds: float = 10) -> "Future[list[str]]":
     """Have a container work on a batch, without waiting for it."""
     batch = [Received(f"m{at}", "none", order_id) for at, order_id in enumerate(order_ids)]
-    return asyncio.run_coroutine_threadsafe(container.worker.run(batch, seconds), container._loop)
+    return asyncio.run_coroutine_threadsafe(container.worker.run(batch, seconds), container.loop.loop)
 
 
 def kill(container: Engine) -> None:
     """End a container as a machine does: what was under way never goes on, and nothing is given back."""
-    container._loop.call_soon_threadsafe(container._loop.stop)
-    container._thread.join()
+    container.loop.loop.call_soon_threadsafe(container.loop.loop.stop)
+    container.loop.thread.join()
 
 
 class Stop:
     """Holds a container up at its n-th statement, before it is sent or after it took effect."""
 
     def __init__(self, container: Engine, database: Database, at: int, *, after: bool) -> None:
-        self._loop = container._loop
+        self._loop = container.loop.loop
         self._database = database
         self._fetch: Fetch = database.fetch
         self._left = at

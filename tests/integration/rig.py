@@ -12,7 +12,7 @@ import psycopg
 from mypy_boto3_sqs import SQSClient
 
 from chalicelib import settings
-from chalicelib.bootstrap import Engine
+from chalicelib.bootstrap import Engine, real
 from chalicelib.domain.lifecycle import TERMINAL, Status, is_legal
 from chalicelib.handlers import queue, rest, schedule, websocket
 from tests.integration.gateway import Gateway
@@ -62,13 +62,14 @@ class Rig:
 
     def container(self, **changes: Any) -> Engine:
         """Another container beside the one that the handlers use."""
-        built = Engine(msgspec.structs.replace(settings.read(), **changes))
+        given = msgspec.structs.replace(settings.read(), **changes)
+        built = Engine(given, real(given))
         self._containers.append(built)
         return built
 
     def close(self) -> None:
         for built in self._containers:
-            if built._thread.is_alive():
+            if built.loop.thread.is_alive():
                 built.close()
 
     def advance(self, seconds: float) -> None:
