@@ -24,7 +24,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     crashes: int
     last_seq: int
     # The last event's time; the next event's is never before it.
-    last_update_ms: int
+    last_update: datetime
     # The unresolved transaction, if there is one.
     open_tx: str | None = None
     # (status, milliseconds since the epoch) of each event so far.

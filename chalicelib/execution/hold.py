@@ -1,6 +1,6 @@
 """A claimed order in a worker's hands: records what happens to it and writes it to the journal."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -30,7 +30,7 @@ class Hold:
         self._clock = clock
         self._telemetry = telemetry
         self._seq = claim.last_seq
-        self._last = datetime.fromtimestamp(claim.last_update_ms / 1000, UTC)
+        self._last = claim.last_update
         self._unconfirmed: list[Written] = []
         self.status = claim.status
         self.attempts = claim.attempts

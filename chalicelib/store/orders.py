@@ -130,7 +130,7 @@ def _claim_result(row: tuple[Any, ...]) -> ClaimResult:
                 attempts=attempts,
                 crashes=crashes,
                 last_seq=last_seq,
-                last_update_ms=last_update,
+                last_update=last_update,
                 open_tx=open_tx,
                 timeline=msgspec.json.decode(timeline, type=tuple[tuple[Status, int], ...]) if timeline else (),
             )

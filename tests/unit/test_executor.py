@@ -97,7 +97,7 @@ def world() -> World:
 
 
 def claim(status: Status = Status.PENDING, **more: Any) -> Claim:
-    given = {"attempts": 0, "crashes": 0, "last_seq": 1, "last_update_ms": 0} | more
+    given = {"attempts": 0, "crashes": 0, "last_seq": 1, "last_update": NOW} | more
     return Claim(order_id=UUID(int=1), claim_token=7, terms=TERMS, status=status, **given)
 
 

@@ -59,7 +59,7 @@ SELECT j.id, j.verdict, j.counted, j.open_tx,
        greatest(0, ceil(extract(epoch FROM
            (CASE j.verdict WHEN 'leased' THEN j.lease_until ELSE j.next_try_at END) - engine_now())))::int AS wait,
        t.claim_token, t.payload, t.status, t.attempts, t.last_seq,
-       (extract(epoch FROM t.last_update) * 1000)::bigint,
+       t.last_update,
        (SELECT json_agg(json_build_array(e.status, (extract(epoch FROM e.ts) * 1000)::bigint) ORDER BY e.seq)::text
         FROM order_events e WHERE e.order_id = t.id)
 FROM judged j LEFT JOIN touched t USING (id)
