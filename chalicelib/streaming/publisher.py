@@ -185,6 +185,11 @@ class Publisher:
         await self._pusher.push(connection_id, data, left)
 
     async def _failed(self, lease: Lease, error: PushError) -> None:
+        # Whatever becomes of this, the leases of a pass are given back.
+        with self._left_to_the_sweep([lease.order_id]):
+            await self._hold_back(lease, error)
+
+    async def _hold_back(self, lease: Lease, error: PushError) -> None:
         connection_id = lease.connection_id
         self._failing.add(connection_id)
         opening = lease.age < OPENING_SECONDS

@@ -107,13 +107,16 @@ class Sockets:
 
     async def delivered(self, connection_id: str) -> None:
         """A delivery is due: the socket may lack frames. Raises Unavailable or StatementRefused: deliver again."""
-        await self._open(connection_id)
-        order_ids, wait = await self._store.followed(connection_id)
-        if wait > 0:
-            await self._deliveries.send([Message(delivery_body(connection_id), wait)])
-        else:
-            self._publisher.notify(order_ids)
-        await self._publisher.drain(PUBLISH_SECONDS)
+        try:
+            await self._open(connection_id)
+            order_ids, wait = await self._store.followed(connection_id)
+            if wait > 0:
+                await self._deliveries.send([Message(delivery_body(connection_id), wait)])
+            else:
+                self._publisher.notify(order_ids)
+        finally:
+            # The bind that came with the connect may be under way already.
+            await self._publisher.drain(PUBLISH_SECONDS)
 
     async def disconnected(self, connection_id: str) -> None:
         """The socket is closed."""
