@@ -3,6 +3,8 @@
 PORT ?= 3000
 STAGE ?= dev
 PARAMETERS ?=
+SEEDS ?= 100
+FIRST ?= 1
 # The first of these that is Python 3.11.
 PYTHON := $(firstword $(foreach name,python3.11 python3 python,$(shell $(name) -c 'import sys; sys.version_info[:2] == (3, 11) and print("$(name)")' 2>/dev/null)))
 BIN := .venv/bin
@@ -13,7 +15,7 @@ SOURCES := app.py chalicelib infrastructure local tests $(wildcard benchmarks cl
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test lint lint-template format package migrate deploy clean
+.PHONY: help venv run test simulate lint lint-template format package migrate deploy clean
 
 help:  ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -32,6 +34,9 @@ run: $(STAMP)  ## Run the whole engine here, on http://localhost:$PORT
 
 test: lint  ## Run every check and test
 	$(BIN)/python -m pytest
+
+simulate: $(STAMP)  ## Run SEEDS simulations with faults from seed FIRST on
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST)
 
 lint: $(STAMP)  ## Check style, types and the direction of imports
 	$(BIN)/ruff check $(SOURCES)

@@ -1,0 +1,107 @@
+"""Runs simulations, shows how far they are, and what they came to: `python -m tests.simulation --seeds 100`."""
+
+import argparse
+import multiprocessing
+import re
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+
+from local.migrate import migrate
+from local.postgres import Postgres, ephemeral
+from tests.simulation import world
+from tests.simulation.postgres import Backends
+from tests.simulation.totals import Totals
+
+PROCESSES = 2
+CHUNK = 10
+BAR = 40
+MOST_SHOWN = 10
+NAMES = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|socket-[0-9]+|(?:worker|deliver|api|sweep|dead-letter)-[0-9]+")
+
+
+def main() -> int:
+    """Simulate; the exit code is 1 where a promise was broken."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=100, help="how many simulations")
+    parser.add_argument("--first", type=int, default=1, help="the first seed")
+    given = parser.parse_args()
+    seeds = range(given.first, given.first + given.seeds)
+    started, totals = time.monotonic(), Totals()
+    with ephemeral() as server:
+        for done in each(server, seeds):
+            totals.add(done)
+            show_progress(totals, len(seeds), started)
+        print()
+        for line in totals.table():
+            print(line)
+        for seed, broken in sorted(totals.broken.items())[:MOST_SHOWN]:
+            print(f"\nseed {seed} broke a promise; replay it with: make simulate SEEDS=1 FIRST={seed}")
+            for what in broken[:MOST_SHOWN]:
+                print(f"  {what}")
+        if len(seeds) == 1 and totals.broken:
+            show_timeline(server, given.first)
+    return 1 if totals.broken else 0
+
+
+def each(server: Postgres, seeds: range) -> Iterator[Totals]:
+    """The results of all seeds, some at a time, as they come; each process has a database of its own."""
+    urls: multiprocessing.SimpleQueue[str] = multiprocessing.SimpleQueue()
+    for number in range(PROCESSES):
+        urls.put(prepared(server, number))
+    with ProcessPoolExecutor(PROCESSES, initializer=_settle_in, initargs=(urls,)) as pool:
+        chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
+        for done in as_completed([pool.submit(_simulate, chunk) for chunk in chunks]):
+            yield done.result()
+
+
+def prepared(server: Postgres, number: int = 0) -> str:
+    """A database for simulations."""
+    url = server.ensure_database(f"simulation_{number}")
+    migrate(url)
+    return url
+
+
+def show_progress(totals: Totals, most: int, started: float) -> None:
+    """One line that is written over, where there is a terminal."""
+    share = totals.seeds / most
+    seconds = time.monotonic() - started
+    bar = "█" * int(share * BAR)
+    line = (
+        f"{bar:·<{BAR}} {totals.seeds}/{most} seeds  {totals.faults.total():,} faults  "
+        f"{len(totals.broken)} broken  {seconds:.0f} s, {seconds / share - seconds:.0f} s to go"
+    )
+    print(f"\r{line}" if sys.stdout.isatty() else line, end="" if sys.stdout.isatty() else "\n", flush=True)
+
+
+def show_timeline(server: Postgres, seed: int) -> None:
+    """The steps of a seed that concern what it broke."""
+    backends = Backends(prepared(server))
+    report = world.run(seed, backends)
+    backends.close()
+    print("\n      second  container     step")
+    for line in report.trace.about(*{name for broken in report.violations for name in NAMES.findall(broken)}):
+        print(line)
+
+
+_backends: Backends
+
+
+def _settle_in(urls: "multiprocessing.SimpleQueue[str]") -> None:
+    """A new process takes one of the databases."""
+    global _backends  # noqa: PLW0603 - one a process
+    _backends = Backends(urls.get())
+
+
+def _simulate(seeds: range) -> Totals:
+    totals = Totals()
+    for seed in seeds:
+        report = world.run(seed, _backends)
+        broken = {seed: report.violations} if report.violations else {}
+        totals.add(Totals(1, report.orders, report.steps, report.statuses, report.faults, broken))
+    return totals
+
+
+if __name__ == "__main__":
+    sys.exit(main())

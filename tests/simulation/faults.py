@@ -1,0 +1,132 @@
+"""What can go wrong, how often it does in one simulation, and the moments at which it strikes."""
+
+import asyncio
+from collections import Counter
+from contextvars import Context
+from enum import StrEnum
+from random import Random
+
+from tests.simulation.clockwork import HOST, Host, VirtualLoop, never
+from tests.simulation.trace import Trace
+
+
+class Kind(StrEnum):
+    """A fault. The text is its row in the closing table."""
+
+    CRASH = "container dies"
+    PAUSE = "container pauses"
+    LONG_PAUSE = "container pauses past its leases and wakes up"
+    DEPLOY = "deploy replaces the containers"
+
+    SQL_LOST_BEFORE = "connection lost before the statement"
+    SQL_LOST_AFTER = "connection lost after the commit"
+    SQL_SILENT = "database never replies"
+    SQL_TERMINATED = "backend terminated in the statement"
+    SQL_SLOW = "statement commits late, its locks held"
+    CONNECT_REFUSED = "no database connection to be had"
+    DATABASE_RESTART = "database restarts"
+
+    SEND_REFUSED = "queue takes no message"
+    SEND_LOST = "reply to a send lost"
+    HAND_BACK_LOST = "hand-back of a message lost"
+    DELETE_LOST = "acknowledgement of messages lost"
+    DUPLICATE = "message delivered twice"
+    LATE = "message late"
+
+    THROTTLED = "push throttled"
+    PUSH_LOST = "reply to a push lost"
+    PUSH_SLOW = "push too slow"
+    SOCKET_CLOSED = "socket closes"
+    DISCONNECT_LOST = "disconnect never told"
+    GATEWAY_LOST = "socket event never handled"
+    REPLY_LOST = "reply to a POST lost"
+
+    QUOTE_FAILED = "venue gives no quote"
+    QUOTE_SILENT = "venue never answers"
+    SWAP_LOST = "transaction lost on the way to the chain"
+    SWAP_LATE = "transaction reaches the chain late"
+    SWAP_REPLY_LOST = "reply of the chain lost"
+    CHAIN_BLIND = "chain does not know the transaction"
+    POISON = "order kills its container"
+
+
+# What strikes a call of any collaborator, before or after it.
+ANYWHERE = (Kind.CRASH, Kind.PAUSE, Kind.LONG_PAUSE)
+PAUSE_SECONDS = (0.05, 4.0)
+LONG_PAUSE_SECONDS = (16.0, 90.0)
+# Of all calls that a kind may strike; each simulation draws its own rates below these.
+HIGHEST_RATE = {Kind.LONG_PAUSE: 0.01, Kind.CRASH: 0.03, Kind.PAUSE: 0.03, Kind.SQL_SILENT: 0.02}
+USUAL_HIGHEST = 0.08
+# What a fault struck may take so long to come to rest.
+AFTERMATH_SECONDS = 5.0
+OUTSIDE = Context()
+
+
+class Faults:
+    """One simulation's faults: some kinds only, each with a rate of its own, so that no kind hides another."""
+
+    def __init__(self, rng: Random, loop: VirtualLoop, trace: Trace) -> None:
+        self.counts: Counter[Kind] = Counter()
+        self.active = True
+        # When the last fault so far will have passed.
+        self.disturbed_until = -1.0
+        self._rng = rng
+        self._loop = loop
+        self._trace = trace
+        share = rng.choice((0.15, 0.4, 0.7, 1.0))
+        strength = rng.choice((0.15, 0.5, 1.0))
+        self._rates = {
+            kind: strength * HIGHEST_RATE.get(kind, USUAL_HIGHEST) * rng.random() if rng.random() < share else 0.0
+            for kind in Kind
+        }
+
+    def rate(self, kind: Kind) -> float:
+        """How often a kind strikes where it can, while faults are on."""
+        return self._rates[kind] if self.active else 0.0
+
+    def draw(self, *kinds: Kind) -> Kind | None:
+        """The fault that strikes here, if any."""
+        if not self.active:
+            return None
+        at = self._rng.random()
+        for kind in kinds:
+            at -= self._rates[kind]
+            if at < 0:
+                self.count(kind)
+                return kind
+        return None
+
+    def count(self, kind: Kind, what: object = "") -> None:
+        """A fault was injected."""
+        self.counts[kind] += 1
+        self._trace.add("FAULT", kind, what)
+        self.last_for(0.0)
+
+    def last_for(self, seconds: float) -> None:
+        """The fault that has just struck passes after so long."""
+        self.disturbed_until = max(self.disturbed_until, self._loop.time() + seconds + AFTERMATH_SECONDS)
+
+    async def crossing(self) -> None:
+        """A moment between two awaits of a container's code: it may die here, or stand still."""
+        host = HOST.get()
+        if host is None:
+            return
+        match self.draw(*ANYWHERE):
+            case Kind.CRASH:
+                host.die()
+                await never()
+            case Kind.PAUSE:
+                await self.pause(host, self._rng.uniform(*PAUSE_SECONDS))
+            case Kind.LONG_PAUSE:
+                await self.pause(host, self._rng.uniform(*LONG_PAUSE_SECONDS))
+
+    async def pause(self, host: Host, seconds: float) -> None:
+        """Let a host stand still."""
+        host.freeze()
+        self.last_for(seconds)
+        self._loop.call_later(seconds, host.thaw, context=OUTSIDE)
+        await asyncio.sleep(0)
+
+    async def trip(self, usual: float = 0.001) -> None:
+        """The time that a message takes from one machine to another."""
+        await asyncio.sleep(usual * self._rng.expovariate(1.0))

@@ -1,0 +1,158 @@
+"""What must hold, whatever happened."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.domain.lifecycle import TERMINAL, Status, is_legal
+from tests.simulation.postgres import Backends
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+LIVING = """
+SELECT id::text, open_tx, parked_at IS NOT NULL FROM orders WHERE outcome IS NULL
+"""
+ORDERS = """
+SELECT o.id::text, o.status, o.outcome, o.open_tx, o.last_seq, o.attempts, o.tx_hash, o.failure_reason,
+       o.lease_until > %(now)s AS leased, o.parked_at IS NOT NULL AS parked,
+       coalesce((SELECT json_agg(json_build_array(e.seq, e.status, extract(epoch FROM e.ts)) ORDER BY e.seq)
+                 FROM order_events e WHERE e.order_id = o.id), '[]'),
+       coalesce((SELECT json_agg(json_build_array(s.tx_id, s.outcome)) FROM simulated_swaps s WHERE s.order_id = o.id), '[]'),
+       coalesce((SELECT json_agg(json_build_array(s.tx_id, s.outcome)) FROM submissions s WHERE s.order_id = o.id), '[]')
+FROM orders o ORDER BY o.id
+"""
+SUBSCRIPTIONS = """
+SELECT s.connection_id, s.order_id::text, s.last_seq, o.last_seq, s.lease_until > %(now)s
+FROM subscriptions s JOIN orders o ON o.id = s.order_id ORDER BY 1, 2
+"""
+# Nobody pushes, and nothing says that somebody will.
+LAGGING = """
+SELECT s.connection_id, s.order_id::text
+FROM subscriptions s
+JOIN orders o ON o.id = s.order_id AND o.last_seq > s.last_seq
+JOIN connections c ON c.id = s.connection_id AND c.open AND (c.not_before IS NULL OR c.not_before <= %(now)s)
+WHERE s.lease_until IS NULL OR s.lease_until <= %(now)s
+"""
+
+
+class Invariants:
+    """The promises, checked against the database, the queues and what clients saw."""
+
+    def __init__(self, world: World, backends: Backends) -> None:
+        self.statuses: Counter[str] = Counter()
+        self._world = world
+        self._backends = backends
+
+    def settled(self) -> bool:
+        """Whether everything has come to its end."""
+        world = self._world
+        if world.machine.under_way or not world.server.idle() or world.loop.time() < world.faults.disturbed_until:
+            return False
+        if any(queue.messages for queue in world.queues.values()):
+            return False
+        if any(not parked for _, _, parked in self._rows(LIVING)):
+            return False
+        # Parked orders that the chain will know again are asked for within the hour.
+        forgotten = {str(order_id) for order_id in world.moods.forgotten}
+        if any(order_id not in forgotten for order_id, _, _ in self._rows(LIVING)):
+            return False
+        return not any(
+            sent < last
+            for socket, _, sent, last, _ in self._rows(SUBSCRIPTIONS)
+            if socket in world.gateway.open
+        )
+
+    def check(self) -> None:
+        """Everything that must hold at the end."""
+        stored = set()
+        for row in self._rows(ORDERS):
+            stored.add(row[0])
+            self._check_order(*row)
+        for order_id in self._world.clients.accepted:
+            if order_id not in stored:
+                self._world.violation(f"order {order_id} was accepted and is lost")
+        self._check_streams()
+        self._check_leftovers()
+
+    def quiet(self) -> None:
+        """At a moment when nothing runs: nobody who is owed a frame may be left to the sweep without a fault."""
+        world = self._world
+        for socket, order_id in self._rows(LAGGING):
+            due = world.streams.due_at.get(order_id)
+            if due is None or world.faults.disturbed_until >= due or socket not in world.gateway.open:
+                continue
+            if not any(socket in held.body for held in world.queues["order-engine-deliveries"].messages.values()):
+                world.violation(f"nobody pushes order {order_id} to {socket}")
+
+    def _check_order(
+        self,
+        order_id: str,
+        status: str,
+        outcome: str | None,
+        open_tx: str | None,
+        last_seq: int,
+        attempts: int,
+        tx_hash: str | None,
+        failure_reason: str | None,
+        leased: bool | None,
+        parked: bool,
+        events: list[tuple[int, str, float]],
+        swaps: list[tuple[str, str]],
+        submissions: list[tuple[str, str | None]],
+    ) -> None:
+        self.statuses["parked" if parked else status] += 1
+        statuses = [Status(found) for _, found, _ in events]
+        succeeded = [tx_id for tx_id, result in swaps if result == "succeeded"]
+        unresolved = [tx_id for tx_id, result in submissions if result is None]
+        world = self._world
+        promises = {
+            "is terminal, or parked with a transaction that the chain does not know": outcome is not None
+            or (parked and open_tx is not None and not swaps and order_id in map(str, world.moods.forgotten)),
+            "has a log without gaps": [seq for seq, _, _ in events] == list(range(1, last_seq + 1)),
+            "has a legal log": statuses[:1] == [Status.PENDING]
+            and all(is_legal(before, after) for before, after in itertools.pairwise(statuses)),
+            "has a log in the order of time": [ts for *_, ts in events] == sorted(ts for *_, ts in events),
+            "ends once": sum(found in TERMINAL for found in statuses) == (outcome is not None),
+            "agrees with its log": statuses[-1:] == [status] and (outcome is None or outcome == status),
+            "made at most three attempts": attempts <= 3 and statuses.count(Status.ROUTING) == attempts,
+            "swapped once if confirmed, and else never": len(succeeded) == (status == Status.CONFIRMED),
+            "names its swap": status != Status.CONFIRMED or succeeded == [tx_hash],
+            "tells why it failed": (failure_reason is not None) == (status == Status.FAILED),
+            "has no claim left": not leased,
+            "has resolved its transactions": unresolved == ([open_tx] if open_tx else []),
+        }
+        for promise, kept in promises.items():
+            if not kept:
+                world.violation(f"order {order_id} breaks: it {promise}")
+
+    def _check_streams(self) -> None:
+        world = self._world
+        for socket, order_id, sent, last, leased in self._rows(SUBSCRIPTIONS):
+            if socket not in world.gateway.open:
+                continue
+            if leased:
+                world.violation(f"the subscription of {socket} to {order_id} is leased still")
+            if missing := world.streams.missing((socket, order_id), last):
+                world.violation(f"{socket} lacks frames {missing} of order {order_id}")
+            if sent != last:
+                world.violation(f"the cursor of {socket} is at {sent} of {last} of order {order_id}")
+
+    def _check_leftovers(self) -> None:
+        world = self._world
+        for name, queue in world.queues.items():
+            if queue.messages:
+                world.violation(f"{name} holds {[held.body for held in queue.messages.values()]}")
+        alive = {host.name for host in world.machine.hosts if host.alive}
+        open_ones = Counter(one.host.name for one in world.server.connections if one.host is not None and not one.closed)
+        for name, count in open_ones.items():
+            if name not in alive or count > 2:
+                world.violation(f"{name} has {count} connections open")
+        for host in world.machine.hosts:
+            if host.alive and (left := host.busy()):
+                world.violation(f"{host.name} is at work still: {left}")
+
+    def _rows(self, statement: str) -> list[tuple[Any, ...]]:
+        return self._backends.monitor.execute(statement, {"now": self._world.server.now()}).fetchall()

@@ -1,0 +1,159 @@
+"""The simulated market of the product, with what can go wrong between the engine and a market."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from random import Random
+from uuid import UUID
+
+from chalicelib.domain.errors import OutcomeUnknown, QuoteUnavailable, Unavailable
+from chalicelib.domain.quote import Quote, Route
+from chalicelib.venues.base import Answer, Attempt, Chain, Outcome, Transaction, Venue
+from tests.simulation.clockwork import HOST, VirtualLoop, never
+from tests.simulation.faults import Faults, Kind
+
+ASK_AFTER_SECONDS = 2
+LATEST_ARRIVAL_SECONDS = 25.0
+BLIND_SECONDS = 900.0
+FORGOTTEN = 0.02
+POISON_TIMES = (1, 2, 3, 5, 8, 1000)
+
+
+class Moods:
+    """What is wrong with single orders: poison for whoever works on them, or forgotten by the chain for ever."""
+
+    def __init__(self, rng: Random, loop: VirtualLoop, faults: Faults) -> None:
+        self.forgotten: set[UUID] = set()
+        # The order of each transaction.
+        self.orders: dict[str, UUID] = {}
+        self._rng = rng
+        self._loop = loop
+        self._faults = faults
+        self._seen: set[UUID] = set()
+        self._poison: dict[tuple[UUID, str], int] = {}
+        self._blind_until: dict[str, float] = {}
+
+    async def work_on(self, order_id: UUID, stage: str) -> None:
+        """A container works on an order; a poisonous one kills it."""
+        self._meet(order_id)
+        left = self._poison.get((order_id, stage), 0)
+        host = HOST.get()
+        if left and host is not None and self._faults.active:
+            self._poison[order_id, stage] = left - 1
+            self._faults.count(Kind.POISON, order_id)
+            host.die()
+            await never()
+
+    def is_blind(self, tx_id: str, order_id: UUID) -> bool:
+        """Whether the chain knows nothing of a transaction at present."""
+        if order_id in self.forgotten:
+            return True
+        if self._faults.draw(Kind.CHAIN_BLIND):
+            self._blind_until[tx_id] = self._loop.time() + self._rng.uniform(0, BLIND_SECONDS)
+        return self._faults.active and self._loop.time() < self._blind_until.get(tx_id, 0.0)
+
+    def _meet(self, order_id: UUID) -> None:
+        if order_id in self._seen:
+            return
+        self._seen.add(order_id)
+        if self._rng.random() < self._faults.rate(Kind.POISON):
+            self._poison[order_id, self._rng.choice(("quote", "ask"))] = self._rng.choice(POISON_TIMES)
+        if self._faults.rate(Kind.CHAIN_BLIND) and self._rng.random() < FORGOTTEN:
+            self.forgotten.add(order_id)
+
+
+class FaultyVenue:
+    """A venue that may fail, or never answer."""
+
+    def __init__(self, venue: Venue, faults: Faults, moods: Moods) -> None:
+        self.name = venue.name
+        self._venue = venue
+        self._faults = faults
+        self._moods = moods
+
+    async def quote(self, attempt: Attempt) -> Quote:
+        """What it would pay now."""
+        await self._faults.crossing()
+        await self._moods.work_on(attempt.order_id, "quote")
+        match self._faults.draw(Kind.QUOTE_FAILED, Kind.QUOTE_SILENT):
+            case Kind.QUOTE_FAILED:
+                raise QuoteUnavailable(f"{self.name}: no quote")
+            case Kind.QUOTE_SILENT:
+                await never()
+        quote = await self._venue.quote(attempt)
+        await self._faults.crossing()
+        return quote
+
+
+class FaultyChain:
+    """A chain that transactions reach late or never, and that may know nothing of them for a while."""
+
+    def __init__(
+        self, chain: Chain, outside: Chain, loop: VirtualLoop, rng: Random, faults: Faults, moods: Moods
+    ) -> None:
+        self._chain = chain
+        self._outside = outside
+        self._loop = loop
+        self._rng = rng
+        self._faults = faults
+        self._moods = moods
+
+    def prepare(self, attempt: Attempt, route: Route) -> Transaction:
+        """Make the transaction of a route."""
+        transaction = self._chain.prepare(attempt, route)
+        self._moods.orders[transaction.tx_id] = attempt.order_id
+        return transaction
+
+    async def send(self, transaction: Transaction, valid_until: datetime) -> int:
+        """Send it."""
+        await self._faults.crossing()
+        if transaction.attempt.order_id in self._moods.forgotten:
+            return ASK_AFTER_SECONDS
+        kind = self._faults.draw(Kind.SWAP_LOST, Kind.SWAP_LATE, Kind.SWAP_REPLY_LOST)
+        if kind == Kind.SWAP_LATE:
+            self._loop.on(None, self._late(transaction, valid_until))
+        elif kind != Kind.SWAP_LOST:
+            after = await self._chain.send(transaction, valid_until)
+        await self._faults.crossing()
+        if kind is None:
+            return after
+        # A node may say that it took a transaction which then never, or late, reaches the others.
+        if kind == Kind.SWAP_REPLY_LOST or self._rng.random() < 0.5:  # noqa: PLR2004
+            raise OutcomeUnknown("chain: no answer")
+        return ASK_AFTER_SECONDS
+
+    async def ask(self, tx_id: str) -> Answer:
+        """What became of it."""
+        await self._faults.crossing()
+        order_id = self._moods.orders[tx_id]
+        await self._moods.work_on(order_id, "ask")
+        if self._moods.is_blind(tx_id, order_id):
+            return Answer(outcome=Outcome.UNKNOWN)
+        answer = await self._chain.ask(tx_id)
+        await self._faults.crossing()
+        return answer
+
+    async def decide(self, tx_id: str, order_id: UUID, valid_until: datetime) -> Answer:
+        """The same for one past its validity."""
+        await self._faults.crossing()
+        if self._moods.is_blind(tx_id, order_id):
+            return Answer(outcome=Outcome.UNKNOWN)
+        answer = await self._chain.decide(tx_id, order_id, valid_until)
+        await self._faults.crossing()
+        return answer
+
+    async def _late(self, transaction: Transaction, valid_until: datetime) -> None:
+        await asyncio.sleep(self._rng.uniform(0, LATEST_ARRIVAL_SECONDS))
+        # A chain's own node does not lose its own work for good.
+        for _ in range(20):
+            try:
+                await self._outside.send(transaction, valid_until)
+            except Unavailable:
+                await asyncio.sleep(0.5)
+            else:
+                return
+
+
+def with_faults(venues: Sequence[Venue], faults: Faults, moods: Moods) -> list[FaultyVenue]:
+    """The venues, each with its faults."""
+    return [FaultyVenue(venue, faults, moods) for venue in venues]

@@ -1,0 +1,386 @@
+"""The database as containers see it: a real server, whose statements and commits the simulation puts in order.
+
+At most one statement runs at a time. One that waits for a lock is parked, and goes on when what it waits for ends. Each
+statement runs in a transaction of its own that may be kept open for a while, as that of a slow server would be.
+"""
+
+import asyncio
+import select
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+import psycopg
+from psycopg.waiting import Ready
+
+from chalicelib.store.statements import load
+from tests.simulation.clockwork import HOST, Host, VirtualLoop
+from tests.simulation.faults import Faults, Kind
+from tests.simulation.trace import Trace
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+# What migrations set for the engine's role.
+LOCK_SECONDS = 1.0
+STATEMENT_SECONDS = 3.0
+POLL_MILLISECONDS = 1
+NEVER_BY_ITSELF = 10**9
+EVEN = 0.5
+ORPHANS_THAT_COMMIT = 0.7
+# The statements of a database that the simulation has to itself.
+SETTINGS = """
+    SET lock_timeout = 0; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
+    SET deadlock_timeout = '1h'; SET plan_cache_mode = force_generic_plan; SET jit = off;
+    SET synchronous_commit = off; SET client_min_messages = warning; SET sim.now = '2026-01-01'
+"""
+VIRTUAL_TIME = (
+    "CREATE OR REPLACE FUNCTION engine_now() RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE "
+    "RETURN current_setting('sim.now')::timestamptz"
+)
+EMPTY = "TRUNCATE orders, order_events, submissions, connections, subscriptions, simulated_swaps"
+NAMES = {text: name for file in ("orders", "streams", "ledger") for name, text in load(file).items()}
+Rows = list[tuple[Any, ...]]
+
+
+def lost(what: str) -> psycopg.OperationalError:
+    """What libpq says where a connection has ended."""
+    return psycopg.OperationalError(f"consuming input failed: {what}")
+
+
+class Backend:
+    """A session of the real server; used by one simulated connection after another."""
+
+    def __init__(self, url: str, monitor: psycopg.Connection) -> None:
+        self._raw = psycopg.connect(url, autocommit=True)
+        self._raw.execute(SETTINGS)
+        self._raw.prepare_threshold = NEVER_BY_ITSELF
+        self._monitor = monitor
+        self._poll = select.poll()
+        self._poll.register(self._raw.fileno(), select.POLLIN)
+        self.pid = self._raw.info.backend_pid
+        self._cursor: psycopg.Cursor[tuple[Any, ...]]
+        self._running: Any = None
+
+    def begin(self, now: datetime, statement: str, params: Mapping[str, Any] | None) -> None:
+        """Start a statement in a transaction of its own."""
+        self._raw.execute(f"BEGIN; SET LOCAL sim.now = '{now.isoformat()}'")
+        self._cursor = self._raw.cursor()
+        self._running = self._cursor._execute_gen(statement, params, prepare=True)
+        next(self._running)
+
+    def advance(self) -> bool:
+        """Go on until the statement has ended, or waits for a lock. Raises what the server answered."""
+        while True:
+            if not self._poll.poll(POLL_MILLISECONDS):
+                if self.blockers():
+                    return False
+                continue
+            try:
+                self._running.send(Ready.RW)
+            except StopIteration:
+                return True
+
+    def blockers(self) -> list[int]:
+        """The sessions that it waits for."""
+        row = self._monitor.execute("SELECT pg_blocking_pids(%s)", (self.pid,)).fetchone()
+        return row[0] if row else []
+
+    def rows(self) -> Rows:
+        """What the statement returned."""
+        return self._cursor.fetchall() if self._cursor.description else []
+
+    def give_up(self) -> None:
+        """End a statement that waits for a lock."""
+        self._monitor.execute("SELECT pg_cancel_backend(%s)", (self.pid,))
+        with suppress(psycopg.errors.QueryCanceled):
+            while not self.advance():
+                pass
+
+    def end(self, *, commit: bool) -> None:
+        """Commit, or roll back."""
+        self._raw.execute("COMMIT" if commit else "ROLLBACK")
+
+    def close(self) -> None:
+        self._raw.close()
+
+
+class Cursor:
+    """The rows of a statement that has been answered."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self.description = True
+
+    async def fetchall(self) -> Rows:
+        return self._rows
+
+
+class Connection:
+    """A connection as `chalicelib.store.database` uses one."""
+
+    def __init__(self, server: "Server", backend: Backend, host: Host | None, name: str) -> None:
+        self.closed = False
+        self.broken = False
+        self.host = host
+        self.name = name
+        self.backend: Backend | None = backend
+        self._server = server
+        self._reply: asyncio.Future[Rows] | None = None
+        self.serving: asyncio.Task[None] | None = None
+
+    async def execute(self, statement: str, params: Mapping[str, Any] | None = None) -> Cursor:
+        await self._server.faults.crossing()
+        if self.closed:
+            raise lost("the connection is closed")
+        self._reply = asyncio.get_running_loop().create_future()
+        assert self.backend is not None
+        self.serving = self._server.loop.on(None, self._server.serve(self, self.backend, statement, params))
+        rows = await self._reply
+        await self._server.faults.crossing()
+        return Cursor(rows)
+
+    def answer(self, rows: Rows) -> None:
+        """The reply arrives."""
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_result(rows)
+
+    def refuse(self, error: psycopg.Error) -> None:
+        """An error arrives."""
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_exception(error)
+            # Of a dead host nobody comes to fetch it.
+            self._reply.exception()
+
+    def lose(self, error: psycopg.Error) -> None:
+        """It ends; what was under way ends with an error."""
+        self.closed = self.broken = True
+        self.refuse(error)
+
+    def fileno(self) -> int:
+        """Whoever asks for it shuts the socket down."""
+        self.lose(lost("the socket was shut down"))
+        raise OSError("no such socket")
+
+    async def close(self) -> None:
+        self.closed = True
+        self._server.leave(self)
+
+
+class Server:
+    """The database server, with its faults."""
+
+    def __init__(self, backends: "Backends", loop: VirtualLoop, rng: Random, faults: Faults, trace: Trace) -> None:
+        self.loop = loop
+        self.faults = faults
+        self.connections: list[Connection] = []
+        # Told of each commit: name of the statement, host, when it began, parameters, rows.
+        self.observers: list[Callable[[str, Host | None, float, Any, Rows], None]] = []
+        self._backends = backends
+        self._rng = rng
+        self._trace = trace
+        self._down_until = 0.0
+        self._parked: list[tuple[Backend, asyncio.Future[None]]] = []
+
+    def now(self) -> datetime:
+        """The server's time."""
+        return EPOCH + timedelta(seconds=self.loop.time())
+
+    async def connect(self, _url: str, **given: Any) -> Connection:
+        """A new connection for the host whose code is running."""
+        host = HOST.get()
+        await self.faults.crossing()
+        await self.faults.trip(0.003)
+        if self.loop.time() < self._down_until:
+            raise psycopg.OperationalError("connection refused")
+        if self.faults.draw(Kind.CONNECT_REFUSED):
+            raise psycopg.OperationalError("FATAL: sorry, too many clients already")
+        connection = Connection(self, self._backends.take(), host, given["application_name"])
+        self.connections.append(connection)
+        if host is not None:
+            host.on_death.append(lambda: self._orphan(connection))
+        return connection
+
+    async def serve(
+        self, connection: Connection, backend: Backend, statement: str, params: Mapping[str, Any] | None
+    ) -> None:
+        """One statement, from the moment it is sent until its reply is on its way."""
+        await self.faults.trip()
+        await self._answer(connection, backend, statement, params)
+        # What it ran on may have ended in the meantime, and was kept for it.
+        if connection.backend is None:
+            self._backends.give(backend)
+        elif connection.closed or (connection.host is not None and not connection.host.alive):
+            self._free(connection)
+
+    async def _answer(
+        self, connection: Connection, backend: Backend, statement: str, params: Mapping[str, Any] | None
+    ) -> None:
+        name = NAMES.get(statement, statement)
+        kind = self.faults.draw(
+            Kind.SQL_LOST_BEFORE, Kind.SQL_LOST_AFTER, Kind.SQL_SILENT, Kind.SQL_TERMINATED, Kind.SQL_SLOW
+        )
+        if kind == Kind.SQL_LOST_BEFORE:
+            self._end(connection, lost("server closed the connection unexpectedly"))
+        # A server that never answers may have done the work.
+        if connection.backend is None or (kind == Kind.SQL_SILENT and self._rng.random() < EVEN):
+            return
+        host, began = connection.host.name if connection.host else "world", self.loop.time()
+        try:
+            rows = await self._run(backend, statement, params)
+            await self._before_commit(kind)
+            if connection.backend is None:
+                raise lost("server closed the connection unexpectedly")
+        except psycopg.Error as error:
+            self._trace.add(name, params, f"{type(error).__name__}: {error}".strip(), host=host)
+            backend.end(commit=False)
+            self._wake()
+            await self.faults.trip()
+            self._fail(connection, error)
+            return
+        backend.end(commit=True)
+        self._trace.add(name, params, rows, host=host)
+        for observer in self.observers:
+            observer(name, connection.host, began, params, rows)
+        self._wake()
+        if kind == Kind.SQL_LOST_AFTER:
+            self._end(connection, lost("server closed the connection unexpectedly"))
+        elif kind != Kind.SQL_SILENT:
+            await self.faults.trip()
+            connection.answer(rows)
+
+    async def _before_commit(self, kind: Kind | None) -> None:
+        if kind == Kind.SQL_TERMINATED:
+            raise psycopg.errors.AdminShutdown("terminating connection due to administrator command")
+        if kind == Kind.SQL_SLOW:
+            await asyncio.sleep(self._rng.uniform(0, STATEMENT_SECONDS * self._rng.random()))
+
+    def restart(self, seconds: float) -> None:
+        """Every connection ends, statements under way are rolled back, and for a while there is no new one."""
+        self._down_until = self.loop.time() + seconds
+        for connection in [one for one in self.connections if one.backend is not None]:
+            self._end(connection, psycopg.errors.AdminShutdown("terminating connection"))
+
+    def leave(self, connection: Connection) -> None:
+        """The client closed a connection; a statement under way ends in its own time."""
+        if connection in self.connections:
+            self.connections.remove(connection)
+        if connection.backend is not None and (connection.serving is None or connection.serving.done()):
+            self._free(connection)
+
+    def idle(self) -> bool:
+        """Whether no statement is under way."""
+        return all(one.serving is None or one.serving.done() for one in self.connections) and not self._parked
+
+    async def _run(self, backend: Backend, statement: str, params: Mapping[str, Any] | None) -> Rows:
+        backend.begin(self.now(), statement, params)
+        if not backend.advance():
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._parked.append((backend, waiting))
+            self._trace.add("parked", NAMES.get(statement, statement))
+            if self._deadlocked(backend):
+                self._unpark(backend)
+                raise psycopg.errors.DeadlockDetected("deadlock detected")
+            done, _ = await asyncio.wait({waiting}, timeout=LOCK_SECONDS)
+            if not done:
+                self._unpark(backend)
+                raise psycopg.errors.LockNotAvailable("canceling statement due to lock timeout")
+            waiting.result()
+        return backend.rows()
+
+    def _deadlocked(self, backend: Backend) -> bool:
+        """Whether it waits, over others, for itself."""
+        waits = {parked.pid: parked.blockers() for parked, _ in self._parked}
+        seen: set[int] = set()
+        following = list(waits[backend.pid])
+        while following:
+            pid = following.pop()
+            if pid == backend.pid:
+                return True
+            if pid not in seen:
+                seen.add(pid)
+                following += waits.get(pid, [])
+        return False
+
+    def _unpark(self, backend: Backend) -> None:
+        self._parked = [parked for parked in self._parked if parked[0] is not backend]
+        backend.give_up()
+
+    def _wake(self) -> None:
+        """Locks may have become free: let those who waited for them go on, first come, first served."""
+        for backend, waiting in list(self._parked):
+            try:
+                ended = backend.advance()
+            except psycopg.Error as error:
+                self._parked.remove((backend, waiting))
+                waiting.set_exception(error)
+            else:
+                if ended:
+                    self._parked.remove((backend, waiting))
+                    waiting.set_result(None)
+
+    def _fail(self, connection: Connection, error: psycopg.Error) -> None:
+        if isinstance(error, psycopg.OperationalError) and (error.sqlstate is None or error.sqlstate.startswith("57P")):
+            connection.lose(error)
+        else:
+            connection.refuse(error)
+
+    def _end(self, connection: Connection, error: psycopg.Error) -> None:
+        """The server ends a connection; a statement under way is rolled back, and frees its session itself."""
+        for parked, waiting in list(self._parked):
+            if parked is connection.backend:
+                self._unpark(parked)
+                waiting.set_exception(error)
+        connection.lose(error)
+        if connection.serving is None or connection.serving.done():
+            self._free(connection)
+        connection.backend = None
+
+    def _orphan(self, connection: Connection) -> None:
+        """Its client died: the server ends what is under way, or finds out only after the commit."""
+        if connection.serving is None or connection.serving.done():
+            self._free(connection)
+        elif self._rng.random() >= ORPHANS_THAT_COMMIT:
+            self._end(connection, lost("the client is gone"))
+        if connection in self.connections:
+            self.connections.remove(connection)
+
+    def _free(self, connection: Connection) -> None:
+        backend, connection.backend = connection.backend, None
+        if backend is not None:
+            self._backends.give(backend)
+
+
+class Backends:
+    """Sessions of the real server, kept from one simulation to the next."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.monitor = psycopg.connect(url, autocommit=True)
+        self.monitor.execute(SETTINGS)
+        self.monitor.execute(VIRTUAL_TIME)
+        self._free: list[Backend] = []
+        self._all: list[Backend] = []
+
+    def reset(self) -> None:
+        """An empty database."""
+        self._free = list(self._all)
+        for backend in self._all:
+            backend.end(commit=False)
+        self.monitor.execute(EMPTY)
+
+    def take(self) -> Backend:
+        """A session that nobody uses."""
+        if not self._free:
+            self._all.append(Backend(self._url, self.monitor))
+            return self._all[-1]
+        return self._free.pop()
+
+    def give(self, backend: Backend) -> None:
+        """It is not needed any more."""
+        self._free.append(backend)
+
+    def close(self) -> None:
+        for backend in self._all:
+            backend.close()
+        self.monitor.close()

@@ -1,0 +1,38 @@
+"""What many simulations came to."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tests.simulation.faults import Kind
+
+
+@dataclass
+class Totals:
+    """Sums over simulations; `broken` holds the broken promises of each seed that broke any."""
+
+    seeds: int = 0
+    orders: int = 0
+    steps: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    faults: Counter[Kind] = field(default_factory=Counter)
+    broken: dict[int, list[str]] = field(default_factory=dict)
+
+    def add(self, other: "Totals") -> None:
+        """Take the results of others in."""
+        self.seeds += other.seeds
+        self.orders += other.orders
+        self.steps += other.steps
+        self.statuses += other.statuses
+        self.faults += other.faults
+        self.broken |= other.broken
+
+    def table(self) -> Iterator[str]:
+        """The closing table."""
+        rows: list[tuple[str, int]] = [("simulations", self.seeds), ("steps", self.steps), ("orders", self.orders)]
+        rows += [(f"  {status}", count) for status, count in sorted(self.statuses.items())]
+        rows += [("faults", self.faults.total())]
+        rows += [(f"  {kind}", self.faults[kind]) for kind in Kind]
+        rows += [("simulations that broke a promise", len(self.broken))]
+        for name, count in rows:
+            yield f"{name:<58} {count:>12,}"

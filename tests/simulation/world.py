@@ -1,0 +1,276 @@
+"""One simulation: the real engine in simulated surroundings, from one integer."""
+
+import asyncio
+import gc
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from random import Random
+from typing import Any, cast
+
+from chalicelib import bootstrap
+from chalicelib.bootstrap import Engine, Surroundings
+from chalicelib.domain.errors import Contended, StatementRefused
+from chalicelib.handlers import queue, schedule
+from chalicelib.settings import Settings
+from chalicelib.store.database import Connect, Database
+from chalicelib.store.ledger import Ledger
+from chalicelib.telemetry import Telemetry
+from chalicelib.venues.base import Chain, Venue
+from tests.simulation.clients import Clients
+from tests.simulation.clockwork import Host, VirtualLoop
+from tests.simulation.faults import Faults, Kind
+from tests.simulation.functions import EventSource, Hands, Lambda
+from tests.simulation.invariants import Invariants
+from tests.simulation.market import FaultyChain, Moods, with_faults
+from tests.simulation.postgres import EPOCH, Backends, Server
+from tests.simulation.queues import SimulatedQueue
+from tests.simulation.sockets import Gateway
+from tests.simulation.streams import Streams
+from tests.simulation.trace import Trace
+
+FAULTY_SECONDS = (60.0, 240.0)
+SWEEP_SECONDS = 60.0
+# By then everything must have come to its end: parked orders are asked for hourly.
+SETTLED_SECONDS = 8 * 3600.0
+LOOK_SECONDS = 20.0
+EVENTS_EVERY_SECONDS = 20.0
+RESTART_SECONDS = 20.0
+SKEW_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one simulation came to."""
+
+    seed: int
+    orders: int
+    statuses: Counter[str]
+    faults: Counter[Kind]
+    steps: int
+    violations: list[str]
+    trace: Trace
+
+
+class SimulatedClock:
+    """A host's clock: it may be wrong by a little, but never runs backwards."""
+
+    def __init__(self, loop: VirtualLoop, faults: Faults, skew: float) -> None:
+        self._loop = loop
+        self._faults = faults
+        self._skew = timedelta(seconds=skew)
+
+    def now(self) -> datetime:
+        return EPOCH + timedelta(seconds=self._loop.time()) + self._skew
+
+    def monotonic(self) -> float:
+        return self._loop.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await self._faults.crossing()
+        await asyncio.sleep(seconds)
+        await self._faults.crossing()
+
+
+class SeededEntropy:
+    """Ids and draws from the seed."""
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+
+    def bits(self, count: int) -> int:
+        return self._rng.getrandbits(count)
+
+
+class Watched(Telemetry):
+    """What the engine says about itself; what it calls a defect is one."""
+
+    def __init__(self, trace: Trace, violation: Callable[[str], None]) -> None:
+        self._trace = trace
+        self._violation = violation
+
+    def routed(self, order_id: Any, decision: str) -> None:
+        """Not of interest."""
+
+    def moved(self, order_id: Any, status: str, seq: int) -> None:
+        self._trace.add("moved", str(order_id), status, seq)
+
+    def ended(self, order_id: Any, status: str, **more: Any) -> None:
+        self._trace.add("ended", str(order_id), status)
+
+    def attempt_failed(self, order_id: Any, attempt: int, reason: str) -> None:
+        """The event says it."""
+
+    def accepted(self, order_id: Any) -> None:
+        """The statement says it."""
+
+    def swept(self, due: int, parked: int, lagging: int) -> None:
+        self._trace.add("swept", due, parked, lagging)
+
+    def failure(self, what: str, error: object, **details: Any) -> None:
+        self._trace.add("failure", what, str(error), details)
+        if isinstance(error, StatementRefused) and not isinstance(error, Contended):
+            self._violation(f"{what}: {error}")
+
+    def defect(self, what: str, error: BaseException, **details: Any) -> None:
+        self._trace.add("defect", what, repr(error), details)
+        self._violation(f"{what}: {error!r}")
+
+    def flush(self) -> None:
+        """Nothing is gathered."""
+
+
+class World:
+    """Everything of one simulation, wired."""
+
+    def __init__(self, seed: int, backends: Backends) -> None:
+        self.loop = VirtualLoop()
+        # What a dead container's tasks ended with is nobody's concern.
+        self.loop.set_exception_handler(lambda *_: None)
+        self.rng = rng = Random(seed)
+        self.trace = trace = Trace(self.loop)
+        self.violations: list[str] = []
+        self.faults = faults = Faults(rng, self.loop, trace)
+        self.server = Server(backends, self.loop, rng, faults, trace)
+        self.streams = Streams(self.loop, self.violation)
+        self.server.observers.append(self.streams.observe)
+        dead_letters = SimulatedQueue("dead-letters", self.loop, rng, faults, trace, None)
+        self.queues = {
+            "order-engine-orders": SimulatedQueue("orders", self.loop, rng, faults, trace, dead_letters),
+            "order-engine-deliveries": SimulatedQueue("deliveries", self.loop, rng, faults, trace, None),
+            "order-engine-dead-letters": dead_letters,
+        }
+        self.machine = Lambda(self.loop, rng, faults, trace, self._build, self.violation)
+        self.gateway = Gateway(self.loop, rng, faults, trace, self.machine, self.streams)
+        self.clients = Clients(self.loop, rng, faults, trace, self.machine, self.gateway)
+        self.moods = Moods(rng, self.loop, faults)
+        self._settings = Settings(
+            database_url="postgresql://simulated",
+            venue_time_scale=rng.choice((0.0, 0.3, 1.0, 1.0)),
+            sweep_backlog_limit=rng.choice((0, 1000)),
+        )
+        self._outside = self._market_outside()
+        self.invariants = Invariants(self, backends)
+        self.machine.on_quiet = self.invariants.quiet
+        concurrency = rng.randint(1, 4)
+        for name, function, handler, most in (
+            ("order-engine-orders", "worker", queue.orders, concurrency),
+            ("order-engine-deliveries", "deliver", queue.deliveries, concurrency),
+            ("order-engine-dead-letters", "dead-letter", queue.dead_letters, 2),
+        ):
+            EventSource(self.queues[name], function, handler, most, self.machine)
+
+    def violation(self, what: str) -> None:
+        """A promise was broken."""
+        self.trace.add("VIOLATION", what)
+        self.violations.append(what)
+
+    async def live(self) -> None:
+        """Orders, sockets and faults for a while, and then calm until everything has come to its end."""
+        sweeping = self.loop.on(None, self._sweep())
+        events = self.loop.on(None, self._events())
+        trading = self.loop.on(None, self.clients.trade())
+        await asyncio.sleep(self.rng.uniform(*FAULTY_SECONDS))
+        events.cancel()
+        self.faults.active = False
+        self.trace.add("calm")
+        await trading
+        while not self.invariants.settled():
+            if self.loop.time() > SETTLED_SECONDS:
+                self.violation("not everything came to its end")
+                break
+            await asyncio.sleep(LOOK_SECONDS)
+        self.invariants.check()
+        sweeping.cancel()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            await self.machine.invoke("sweep", lambda _: schedule.sweep())
+
+    async def _events(self) -> None:
+        """What happens to all containers at once."""
+        while True:
+            await asyncio.sleep(self.rng.expovariate(1 / EVENTS_EVERY_SECONDS))
+            if self.faults.draw(*[Kind.DEPLOY] * 5):
+                self.machine.deploy()
+            if self.faults.draw(*[Kind.DATABASE_RESTART] * 3):
+                seconds = self.rng.uniform(0, RESTART_SECONDS)
+                self.faults.last_for(seconds)
+                self.server.restart(seconds)
+
+    def _build(self, host: Host, hands: Hands) -> Engine:
+        clock = SimulatedClock(self.loop, self.faults, self.rng.uniform(-SKEW_SECONDS, SKEW_SECONDS))
+        entropy = SeededEntropy(self.rng)
+        return Engine(
+            self._settings,
+            Surroundings(
+                loop=hands,
+                clock=clock,
+                entropy=entropy,
+                connect=cast("Connect", self.server.connect),
+                queue=self.queues.__getitem__,
+                pusher=self.gateway,
+                market=partial(self._market, clock, entropy),
+                telemetry=Watched(self.trace, self.violation),
+            ),
+        )
+
+    def _market(self, clock: SimulatedClock, entropy: SeededEntropy, ledger: Ledger) -> tuple[list[Venue], Chain]:
+        venues, chain = bootstrap.simulated_market(self._settings, ledger, clock=clock, entropy=entropy)
+        faulty = FaultyChain(chain, self._outside, self.loop, self.rng, self.faults, self.moods)
+        return list(with_faults(venues, self.faults, self.moods)), faulty
+
+    def _market_outside(self) -> Chain:
+        """The chain as it goes on when whoever sent to it is no more."""
+        clock, entropy = SimulatedClock(self.loop, self.faults, 0.0), SeededEntropy(self.rng)
+        database = Database(
+            self._settings.database_url, clock, cast("Connect", self.server.connect), pooler=False, name="chain"
+        )
+        return bootstrap.simulated_market(self._settings, Ledger(database), clock=clock, entropy=entropy)[1]
+
+
+def run(seed: int, backends: Backends) -> Report:
+    """One simulation, from beginning to end."""
+    backends.reset()
+    world = World(seed, backends)
+    asyncio.set_event_loop(world.loop)
+    try:
+        world.loop.run_until_complete(world.live())
+    finally:
+        report = Report(
+            seed=seed,
+            orders=len(world.clients.accepted),
+            statuses=world.invariants.statuses,
+            faults=world.faults.counts,
+            steps=world.trace.end(),
+            violations=world.violations,
+            trace=world.trace,
+        )
+        _end(world)
+    return report
+
+
+def _end(world: World) -> None:
+    """Let go of what the simulation left unfinished; its finally blocks run now, and find nothing to act on."""
+    loop = world.loop
+    for host in world.machine.hosts:
+        host.die()
+        host.tasks.clear()
+    for task in asyncio.all_tasks(loop):
+        # Nobody is to be warned of what was left on purpose.
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+    bootstrap._engine = None
+    world.__dict__.clear()
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loop.forget()
+        gc.collect()
+        loop.close()
+        asyncio.set_event_loop(None)
+    sys.unraisablehook = hook
