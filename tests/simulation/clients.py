@@ -2,15 +2,13 @@
 
 import asyncio
 import json
-from random import Random
 from typing import Any
 
 from chalicelib.handlers import rest
-from tests.simulation.clockwork import VirtualLoop
-from tests.simulation.faults import Faults, Kind
+from tests.simulation.faults import Kind
 from tests.simulation.functions import Lambda
+from tests.simulation.sim import Sim
 from tests.simulation.sockets import Gateway
-from tests.simulation.trace import Trace
 
 MOST_ORDERS = 16
 PLACED_WITHIN_SECONDS = 45.0
@@ -34,66 +32,61 @@ class Request:
 class Clients:
     """Traders and their sockets."""
 
-    def __init__(
-        self, loop: VirtualLoop, rng: Random, faults: Faults, trace: Trace, machine: Lambda, gateway: Gateway
-    ) -> None:
+    def __init__(self, sim: Sim, machine: Lambda, gateway: Gateway) -> None:
+        self.sim = sim
         # What the engine has answered 200 to.
         self.accepted: list[str] = []
-        self._loop = loop
-        self._rng = rng
-        self._faults = faults
-        self._trace = trace
         self._machine = machine
         self._gateway = gateway
 
     async def trade(self) -> None:
         """All traders, until each has placed its order and its sockets are open."""
-        traders = [self._loop.on(None, self._trader()) for _ in range(self._rng.randint(1, MOST_ORDERS))]
+        traders = [self.sim.loop.on(None, self._trader()) for _ in range(self.sim.rng.randint(1, MOST_ORDERS))]
         await asyncio.gather(*traders)
 
     async def _trader(self) -> None:
         # Some come at once, as in a burst.
-        await asyncio.sleep(self._rng.choice((0.5, self._rng.uniform(0, PLACED_WITHIN_SECONDS))))
-        order = {"tokenIn": "SOL", "tokenOut": self._rng.choice(TOKENS_OUT), "amount": self._rng.randint(1, 9)}
+        await asyncio.sleep(self.sim.rng.choice((0.5, self.sim.rng.uniform(0, PLACED_WITHIN_SECONDS))))
+        order = {"tokenIn": "SOL", "tokenOut": self.sim.rng.choice(TOKENS_OUT), "amount": self.sim.rng.randint(1, 9)}
         while (order_id := await self._post(order)) is None:
             await asyncio.sleep(AGAIN_SECONDS)
-        await asyncio.gather(*(self._follow(order_id) for _ in range(self._rng.choice((0, 1, 1, 2)))))
+        await asyncio.gather(*(self._follow(order_id) for _ in range(self.sim.rng.choice((0, 1, 1, 2)))))
 
     async def _post(self, order: dict[str, Any]) -> str | None:
         """Place an order; None where the reply says try again, or never came."""
         returned, reply = await self._machine.invoke("api", lambda _: rest.execute(Request(order)))
         if not returned:
             return None
-        if reply.status != 200:  # noqa: PLR2004
-            assert reply.status == 503, reply  # noqa: PLR2004
+        if reply.status != 200:
+            assert reply.status == 503, reply
             return None
         order_id = str(json.loads(reply.body)["orderId"])
         self.accepted.append(order_id)
-        self._trace.add("accepted", order_id)
-        return None if self._faults.draw(Kind.REPLY_LOST) else order_id
+        self.sim.trace.add("accepted", order_id)
+        return None if self.sim.faults.draw(Kind.REPLY_LOST) else order_id
 
     async def _follow(self, order_id: str) -> None:
         """A socket on an order, and perhaps on another one too."""
-        await asyncio.sleep(self._rng.choice((0.0, self._rng.uniform(0, 20))))
-        query = {"orderId": order_id} if self._rng.random() < 0.5 else None  # noqa: PLR2004
+        await asyncio.sleep(self.sim.rng.choice((0.0, self.sim.rng.uniform(0, 20))))
+        query = {"orderId": order_id} if self.sim.rng.random() < 0.5 else None
         while (socket := await self._gateway.connect(query)) is None:
             await asyncio.sleep(AGAIN_SECONDS)
         if query is None:
             await self._bind(socket, order_id)
-        if self._rng.random() < REBINDS:
-            await asyncio.sleep(self._rng.uniform(0, 10))
-            await self._bind(socket, self._rng.choice([order_id, *self.accepted]))
-        if self._rng.random() < LEAVES:
-            await asyncio.sleep(self._rng.uniform(0, 30))
-            self._faults.count(Kind.SOCKET_CLOSED, socket)
+        if self.sim.rng.random() < REBINDS:
+            await asyncio.sleep(self.sim.rng.uniform(0, 10))
+            await self._bind(socket, self.sim.rng.choice([order_id, *self.accepted]))
+        if self.sim.rng.random() < LEAVES:
+            await asyncio.sleep(self.sim.rng.uniform(0, 30))
+            self.sim.faults.count(Kind.SOCKET_CLOSED, socket)
             await self._gateway.close(socket)
         else:
-            self._loop.on(None, self._time_out(socket))
+            self.sim.loop.on(None, self._time_out(socket))
 
     async def _bind(self, socket: str, order_id: str) -> None:
         """Follow an order, from the start or from where this socket is; again, if the engine did not take it."""
         seqs = [frame["seq"] for frame in self._gateway.frames[socket] if frame.get("orderId") == order_id]
-        after = self._rng.choice((0, max(seqs, default=0)))
+        after = self.sim.rng.choice((0, max(seqs, default=0)))
         frame = {"orderId": order_id} | ({"afterSeq": after} if after else {})
         while not await self._gateway.say(socket, frame):
             await asyncio.sleep(AGAIN_SECONDS)

@@ -4,15 +4,14 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Coroutine
-from random import Random
 from typing import Any
 
 from chalicelib import bootstrap
 from chalicelib.bootstrap import Engine
 from tests.simulation.clockwork import Host, VirtualLoop
-from tests.simulation.faults import OUTSIDE, Faults, Kind
+from tests.simulation.faults import OUTSIDE, Kind
 from tests.simulation.queues import MOST_IN_A_BATCH, Held, SimulatedQueue
-from tests.simulation.trace import Trace
+from tests.simulation.sim import Sim
 
 FUNCTION_SECONDS = 10.0
 # Of an invocation that outlives its time-out because its container stands still, so often the container wakes up.
@@ -107,24 +106,12 @@ class Container:
 class Lambda:
     """Runs functions in containers; `build` makes the engine of a new one."""
 
-    def __init__(
-        self,
-        loop: VirtualLoop,
-        rng: Random,
-        faults: Faults,
-        trace: Trace,
-        build: Callable[[Host, Hands], Engine],
-        violation: Callable[[str], None],
-    ) -> None:
-        self.loop = loop
-        self.rng = rng
-        self.faults = faults
-        self.trace = trace
+    def __init__(self, sim: Sim, build: Callable[[Host, Hands], Engine]) -> None:
+        self.sim = sim
         self.under_way = 0
         self.hosts: list[Host] = []
         # Called when the last invocation under way has ended.
         self.on_quiet: Callable[[], None] = lambda: None
-        self._violation = violation
         self._build = build
         self._idle: dict[str, list[Container]] = {}
         self._generation = 0
@@ -139,13 +126,13 @@ class Lambda:
         self.under_way += 1
         container = self._take(function)
         host = container.host
-        self.trace.add("invoked", host=host.name)
-        context = Context(self.loop, self.loop.time() + FUNCTION_SECONDS)
-        if self.faults.draw(Kind.CRASH):
-            self.loop.call_later(self.rng.uniform(0, DEATH_WITHIN_SECONDS), host.die, context=OUTSIDE)
-        death: asyncio.Future[None] = self.loop.create_future()
+        self.sim.trace.add("invoked", host=host.name)
+        context = Context(self.sim.loop, self.sim.loop.time() + FUNCTION_SECONDS)
+        if self.sim.faults.draw(Kind.CRASH):
+            self.sim.loop.call_later(self.sim.rng.uniform(0, DEATH_WITHIN_SECONDS), host.die, context=OUTSIDE)
+        death: asyncio.Future[None] = self.sim.loop.create_future()
         host.on_death.append(lambda: death.done() or death.set_result(None))
-        call = self.loop.on(None, container.call(self.loop, lambda: handler(context)))
+        call = self.sim.loop.on(None, container.call(self.sim.loop, lambda: handler(context)))
         await asyncio.wait({call, death}, timeout=FUNCTION_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         self.under_way -= 1
         if not self.under_way:
@@ -154,25 +141,23 @@ class Lambda:
             self._put_back(function, container)
             error = call.exception()
             if error is not None:
-                self._violation(f"{host.name} raised {error!r}")
+                self.sim.violation(f"{host.name} raised {error!r}")
                 return False, None
             return True, call.result()
-        self.trace.add("died" if death.done() else "timed out", host=host.name)
-        if host.alive and not (host.frozen and self.rng.random() < WAKES_UP):
+        self.sim.trace.add("died" if death.done() else "timed out", host=host.name)
+        if host.alive and not (host.frozen and self.sim.rng.random() < WAKES_UP):
             host.die()
         return False, None
 
     def _take(self, function: str) -> Container:
-        idle = [
-            one for one in self._idle.get(function, []) if one.host.alive and one.generation == self._generation
-        ]
+        idle = [one for one in self._idle.get(function, []) if one.host.alive and one.generation == self._generation]
         self._idle[function] = idle
         if idle:
-            container = idle.pop(self.rng.randrange(len(idle)))
+            container = idle.pop(self.sim.rng.randrange(len(idle)))
             container.host.thaw()
             return container
         self._started += 1
-        host = Host(f"{function}-{self._started}", self.loop)
+        host = Host(f"{function}-{self._started}", self.sim.loop)
         self.hosts.append(host)
         hands = Hands()
         return Container(host, hands, self._build(host, hands), self._generation)
@@ -182,9 +167,9 @@ class Lambda:
         if not host.alive:
             return
         if host.frozen:
-            self._violation(f"{host.name} returned while it stood still")
+            self.sim.violation(f"{host.name} returned while it stood still")
         if left := host.busy():
-            self._violation(f"{host.name} returned with work under way: {left}")
+            self.sim.violation(f"{host.name} returned with work under way: {left}")
         host.freeze()
         self._idle[function].append(container)
 
@@ -193,7 +178,12 @@ class EventSource:
     """An event source mapping: batches from a queue to a function, and acknowledgements back."""
 
     def __init__(
-        self, source: SimulatedQueue, function: str, handler: Callable[[Any, Any], Any], concurrency: int, machine: Lambda
+        self,
+        source: SimulatedQueue,
+        function: str,
+        handler: Callable[[Any, Any], Any],
+        concurrency: int,
+        machine: Lambda,
     ) -> None:
         self._source = source
         self._function = function
@@ -205,25 +195,25 @@ class EventSource:
 
     def pump(self) -> None:
         """Start as many invocations as there are messages and concurrency for."""
-        most = self._machine.rng.randint(1, MOST_IN_A_BATCH)
+        most = self._machine.sim.rng.randint(1, MOST_IN_A_BATCH)
         while self._running < self._concurrency and (batch := self._source.receive(most)):
             self._running += 1
-            self._machine.loop.on(None, self._serve(batch, [held.receives for held in batch]))
+            self._machine.sim.loop.on(None, self._serve(batch, [held.receives for held in batch]))
 
     async def _serve(self, batch: list[Held], receives: list[int]) -> None:
         records = [
             {"messageId": held.message_id, "receiptHandle": f"{held.message_id}/{number}", "body": held.body}
             for held, number in zip(batch, receives, strict=True)
         ]
-        await self._machine.faults.trip(0.005)
+        await self._machine.sim.faults.trip(0.005)
         returned, reply = await self._machine.invoke(
             self._function, lambda context: self._handler({"Records": records}, context)
         )
         if returned:
             failed = {item["itemIdentifier"] for item in reply["batchItemFailures"]}
-            await self._machine.faults.trip(0.01)
+            await self._machine.sim.faults.trip(0.01)
             for held, number in zip(batch, receives, strict=True):
-                if held.message_id not in failed and not self._machine.faults.draw(Kind.DELETE_LOST):
+                if held.message_id not in failed and not self._machine.sim.faults.draw(Kind.DELETE_LOST):
                     self._source.delete(held, number)
         self._running -= 1
         self.pump()

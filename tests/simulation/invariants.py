@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chalicelib.domain.lifecycle import TERMINAL, Status, is_legal
 from tests.simulation.postgres import Backends
@@ -19,9 +19,11 @@ ORDERS = """
 SELECT o.id::text, o.status, o.outcome, o.open_tx, o.last_seq, o.attempts, o.tx_hash, o.failure_reason,
        o.lease_until > %(now)s AS leased, o.parked_at IS NOT NULL AS parked,
        coalesce((SELECT json_agg(json_build_array(e.seq, e.status, extract(epoch FROM e.ts)) ORDER BY e.seq)
-                 FROM order_events e WHERE e.order_id = o.id), '[]'),
-       coalesce((SELECT json_agg(json_build_array(s.tx_id, s.outcome)) FROM simulated_swaps s WHERE s.order_id = o.id), '[]'),
-       coalesce((SELECT json_agg(json_build_array(s.tx_id, s.outcome)) FROM submissions s WHERE s.order_id = o.id), '[]')
+                 FROM order_events e WHERE e.order_id = o.id), '[]') AS events,
+       coalesce((SELECT json_agg(json_build_array(s.tx_id, s.outcome))
+                 FROM simulated_swaps s WHERE s.order_id = o.id), '[]') AS swaps,
+       coalesce((SELECT json_agg(json_build_array(s.tx_id, s.outcome))
+                 FROM submissions s WHERE s.order_id = o.id), '[]') AS submissions
 FROM orders o ORDER BY o.id
 """
 SUBSCRIPTIONS = """
@@ -38,6 +40,24 @@ WHERE s.lease_until IS NULL OR s.lease_until <= %(now)s
 """
 
 
+class _Order(NamedTuple):
+    """A row of ORDERS."""
+
+    order_id: str
+    status: str
+    outcome: str | None
+    open_tx: str | None
+    last_seq: int
+    attempts: int
+    tx_hash: str | None
+    failure_reason: str | None
+    leased: bool | None
+    parked: bool
+    events: list[tuple[int, str, float]]
+    swaps: list[tuple[str, str]]
+    submissions: list[tuple[str, str | None]]
+
+
 class Invariants:
     """The promises, checked against the database, the queues and what clients saw."""
 
@@ -49,7 +69,11 @@ class Invariants:
     def settled(self) -> bool:
         """Whether everything has come to its end."""
         world = self._world
-        if world.machine.under_way or not world.server.idle() or world.loop.time() < world.faults.disturbed_until:
+        if (
+            world.machine.under_way
+            or not world.server.idle()
+            or world.sim.loop.time() < world.sim.faults.disturbed_until
+        ):
             return False
         if any(queue.messages for queue in world.queues.values()):
             return False
@@ -60,9 +84,7 @@ class Invariants:
         if any(order_id not in forgotten for order_id, _, _ in self._rows(LIVING)):
             return False
         return not any(
-            sent < last
-            for socket, _, sent, last, _ in self._rows(SUBSCRIPTIONS)
-            if socket in world.gateway.open
+            sent < last for socket, _, sent, last, _ in self._rows(SUBSCRIPTIONS) if socket in world.gateway.open
         )
 
     def check(self) -> None:
@@ -70,7 +92,7 @@ class Invariants:
         stored = set()
         for row in self._rows(ORDERS):
             stored.add(row[0])
-            self._check_order(*row)
+            self._check_order(_Order(*row))
         for order_id in self._world.clients.accepted:
             if order_id not in stored:
                 self._world.violation(f"order {order_id} was accepted and is lost")
@@ -82,51 +104,42 @@ class Invariants:
         world = self._world
         for socket, order_id in self._rows(LAGGING):
             due = world.streams.due_at.get(order_id)
-            if due is None or world.faults.disturbed_until >= due or socket not in world.gateway.open:
+            if due is None or world.sim.faults.disturbed_until >= due or socket not in world.gateway.open:
                 continue
             if not any(socket in held.body for held in world.queues["order-engine-deliveries"].messages.values()):
-                world.violation(f"nobody pushes order {order_id} to {socket}")
+                world.sim.violation(f"nobody pushes order {order_id} to {socket}")
 
-    def _check_order(
-        self,
-        order_id: str,
-        status: str,
-        outcome: str | None,
-        open_tx: str | None,
-        last_seq: int,
-        attempts: int,
-        tx_hash: str | None,
-        failure_reason: str | None,
-        leased: bool | None,
-        parked: bool,
-        events: list[tuple[int, str, float]],
-        swaps: list[tuple[str, str]],
-        submissions: list[tuple[str, str | None]],
-    ) -> None:
-        self.statuses["parked" if parked else status] += 1
-        statuses = [Status(found) for _, found, _ in events]
-        succeeded = [tx_id for tx_id, result in swaps if result == "succeeded"]
-        unresolved = [tx_id for tx_id, result in submissions if result is None]
+    def _check_order(self, order: _Order) -> None:
+        self.statuses["parked" if order.parked else order.status] += 1
+        statuses = [Status(found) for _, found, _ in order.events]
+        succeeded = [tx_id for tx_id, result in order.swaps if result == "succeeded"]
+        unresolved = [tx_id for tx_id, result in order.submissions if result is None]
         world = self._world
         promises = {
-            "is terminal, or parked with a transaction that the chain does not know": outcome is not None
-            or (parked and open_tx is not None and not swaps and order_id in map(str, world.moods.forgotten)),
-            "has a log without gaps": [seq for seq, _, _ in events] == list(range(1, last_seq + 1)),
+            "is terminal, or parked with a transaction that the chain does not know": order.outcome is not None
+            or (
+                order.parked
+                and order.open_tx is not None
+                and not order.swaps
+                and order.order_id in map(str, world.moods.forgotten)
+            ),
+            "has a log without gaps": [seq for seq, _, _ in order.events] == list(range(1, order.last_seq + 1)),
             "has a legal log": statuses[:1] == [Status.PENDING]
             and all(is_legal(before, after) for before, after in itertools.pairwise(statuses)),
-            "has a log in the order of time": [ts for *_, ts in events] == sorted(ts for *_, ts in events),
-            "ends once": sum(found in TERMINAL for found in statuses) == (outcome is not None),
-            "agrees with its log": statuses[-1:] == [status] and (outcome is None or outcome == status),
-            "made at most three attempts": attempts <= 3 and statuses.count(Status.ROUTING) == attempts,
-            "swapped once if confirmed, and else never": len(succeeded) == (status == Status.CONFIRMED),
-            "names its swap": status != Status.CONFIRMED or succeeded == [tx_hash],
-            "tells why it failed": (failure_reason is not None) == (status == Status.FAILED),
-            "has no claim left": not leased,
-            "has resolved its transactions": unresolved == ([open_tx] if open_tx else []),
+            "has a log in the order of time": [ts for *_, ts in order.events] == sorted(ts for *_, ts in order.events),
+            "ends once": sum(found in TERMINAL for found in statuses) == (order.outcome is not None),
+            "agrees with its log": statuses[-1:] == [order.status]
+            and (order.outcome is None or order.outcome == order.status),
+            "made at most three attempts": order.attempts <= 3 and statuses.count(Status.ROUTING) == order.attempts,
+            "swapped once if confirmed, and else never": len(succeeded) == (order.status == Status.CONFIRMED),
+            "names its swap": order.status != Status.CONFIRMED or succeeded == [order.tx_hash],
+            "tells why it failed": (order.failure_reason is not None) == (order.status == Status.FAILED),
+            "has no claim left": not order.leased,
+            "has resolved its transactions": unresolved == ([order.open_tx] if order.open_tx else []),
         }
         for promise, kept in promises.items():
             if not kept:
-                world.violation(f"order {order_id} breaks: it {promise}")
+                world.sim.violation(f"order {order.order_id} breaks: it {promise}")
 
     def _check_streams(self) -> None:
         world = self._world
@@ -134,25 +147,27 @@ class Invariants:
             if socket not in world.gateway.open:
                 continue
             if leased:
-                world.violation(f"the subscription of {socket} to {order_id} is leased still")
+                world.sim.violation(f"the subscription of {socket} to {order_id} is leased still")
             if missing := world.streams.missing((socket, order_id), last):
-                world.violation(f"{socket} lacks frames {missing} of order {order_id}")
+                world.sim.violation(f"{socket} lacks frames {missing} of order {order_id}")
             if sent != last:
-                world.violation(f"the cursor of {socket} is at {sent} of {last} of order {order_id}")
+                world.sim.violation(f"the cursor of {socket} is at {sent} of {last} of order {order_id}")
 
     def _check_leftovers(self) -> None:
         world = self._world
         for name, queue in world.queues.items():
             if queue.messages:
-                world.violation(f"{name} holds {[held.body for held in queue.messages.values()]}")
+                world.sim.violation(f"{name} holds {[held.body for held in queue.messages.values()]}")
         alive = {host.name for host in world.machine.hosts if host.alive}
-        open_ones = Counter(one.host.name for one in world.server.connections if one.host is not None and not one.closed)
+        open_ones = Counter(
+            one.host.name for one in world.server.connections if one.host is not None and not one.closed
+        )
         for name, count in open_ones.items():
             if name not in alive or count > 2:
-                world.violation(f"{name} has {count} connections open")
+                world.sim.violation(f"{name} has {count} connections open")
         for host in world.machine.hosts:
             if host.alive and (left := host.busy()):
-                world.violation(f"{host.name} is at work still: {left}")
+                world.sim.violation(f"{host.name} is at work still: {left}")
 
     def _rows(self, statement: str) -> list[tuple[Any, ...]]:
         return self._backends.monitor.execute(statement, {"now": self._world.server.now()}).fetchall()

@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
-from random import Random
 from uuid import UUID
 
 from chalicelib.domain.errors import OutcomeUnknown, QuoteUnavailable, Unavailable
 from chalicelib.domain.quote import Quote, Route
 from chalicelib.venues.base import Answer, Attempt, Chain, Outcome, Transaction, Venue
-from tests.simulation.clockwork import HOST, VirtualLoop, never
+from tests.simulation.clockwork import HOST, never
 from tests.simulation.faults import Faults, Kind
+from tests.simulation.sim import Sim
 
 ASK_AFTER_SECONDS = 2
 LATEST_ARRIVAL_SECONDS = 25.0
@@ -22,13 +22,11 @@ POISON_TIMES = (1, 2, 3, 5, 8, 1000)
 class Moods:
     """What is wrong with single orders: poison for whoever works on them, or forgotten by the chain for ever."""
 
-    def __init__(self, rng: Random, loop: VirtualLoop, faults: Faults) -> None:
+    def __init__(self, sim: Sim) -> None:
+        self.sim = sim
         self.forgotten: set[UUID] = set()
         # The order of each transaction.
         self.orders: dict[str, UUID] = {}
-        self._rng = rng
-        self._loop = loop
-        self._faults = faults
         self._seen: set[UUID] = set()
         self._poison: dict[tuple[UUID, str], int] = {}
         self._blind_until: dict[str, float] = {}
@@ -38,9 +36,9 @@ class Moods:
         self._meet(order_id)
         left = self._poison.get((order_id, stage), 0)
         host = HOST.get()
-        if left and host is not None and self._faults.active:
+        if left and host is not None and self.sim.faults.active:
             self._poison[order_id, stage] = left - 1
-            self._faults.count(Kind.POISON, order_id)
+            self.sim.faults.count(Kind.POISON, order_id)
             host.die()
             await never()
 
@@ -48,17 +46,17 @@ class Moods:
         """Whether the chain knows nothing of a transaction at present."""
         if order_id in self.forgotten:
             return True
-        if self._faults.draw(Kind.CHAIN_BLIND):
-            self._blind_until[tx_id] = self._loop.time() + self._rng.uniform(0, BLIND_SECONDS)
-        return self._faults.active and self._loop.time() < self._blind_until.get(tx_id, 0.0)
+        if self.sim.faults.draw(Kind.CHAIN_BLIND):
+            self._blind_until[tx_id] = self.sim.loop.time() + self.sim.rng.uniform(0, BLIND_SECONDS)
+        return self.sim.faults.active and self.sim.loop.time() < self._blind_until.get(tx_id, 0.0)
 
     def _meet(self, order_id: UUID) -> None:
         if order_id in self._seen:
             return
         self._seen.add(order_id)
-        if self._rng.random() < self._faults.rate(Kind.POISON):
-            self._poison[order_id, self._rng.choice(("quote", "ask"))] = self._rng.choice(POISON_TIMES)
-        if self._faults.rate(Kind.CHAIN_BLIND) and self._rng.random() < FORGOTTEN:
+        if self.sim.rng.random() < self.sim.faults.rate(Kind.POISON):
+            self._poison[order_id, self.sim.rng.choice(("quote", "ask"))] = self.sim.rng.choice(POISON_TIMES)
+        if self.sim.faults.rate(Kind.CHAIN_BLIND) and self.sim.rng.random() < FORGOTTEN:
             self.forgotten.add(order_id)
 
 
@@ -88,14 +86,10 @@ class FaultyVenue:
 class FaultyChain:
     """A chain that transactions reach late or never, and that may know nothing of them for a while."""
 
-    def __init__(
-        self, chain: Chain, outside: Chain, loop: VirtualLoop, rng: Random, faults: Faults, moods: Moods
-    ) -> None:
+    def __init__(self, chain: Chain, outside: Chain, sim: Sim, moods: Moods) -> None:
+        self.sim = sim
         self._chain = chain
         self._outside = outside
-        self._loop = loop
-        self._rng = rng
-        self._faults = faults
         self._moods = moods
 
     def prepare(self, attempt: Attempt, route: Route) -> Transaction:
@@ -106,44 +100,44 @@ class FaultyChain:
 
     async def send(self, transaction: Transaction, valid_until: datetime) -> int:
         """Send it."""
-        await self._faults.crossing()
+        await self.sim.faults.crossing()
         if transaction.attempt.order_id in self._moods.forgotten:
             return ASK_AFTER_SECONDS
-        kind = self._faults.draw(Kind.SWAP_LOST, Kind.SWAP_LATE, Kind.SWAP_REPLY_LOST)
+        kind = self.sim.faults.draw(Kind.SWAP_LOST, Kind.SWAP_LATE, Kind.SWAP_REPLY_LOST)
         if kind == Kind.SWAP_LATE:
-            self._loop.on(None, self._late(transaction, valid_until))
+            self.sim.loop.on(None, self._late(transaction, valid_until))
         elif kind != Kind.SWAP_LOST:
             after = await self._chain.send(transaction, valid_until)
-        await self._faults.crossing()
+        await self.sim.faults.crossing()
         if kind is None:
             return after
         # A node may say that it took a transaction which then never, or late, reaches the others.
-        if kind == Kind.SWAP_REPLY_LOST or self._rng.random() < 0.5:  # noqa: PLR2004
+        if kind == Kind.SWAP_REPLY_LOST or self.sim.rng.random() < 0.5:
             raise OutcomeUnknown("chain: no answer")
         return ASK_AFTER_SECONDS
 
     async def ask(self, tx_id: str) -> Answer:
         """What became of it."""
-        await self._faults.crossing()
+        await self.sim.faults.crossing()
         order_id = self._moods.orders[tx_id]
         await self._moods.work_on(order_id, "ask")
         if self._moods.is_blind(tx_id, order_id):
             return Answer(outcome=Outcome.UNKNOWN)
         answer = await self._chain.ask(tx_id)
-        await self._faults.crossing()
+        await self.sim.faults.crossing()
         return answer
 
     async def decide(self, tx_id: str, order_id: UUID, valid_until: datetime) -> Answer:
         """The same for one past its validity."""
-        await self._faults.crossing()
+        await self.sim.faults.crossing()
         if self._moods.is_blind(tx_id, order_id):
             return Answer(outcome=Outcome.UNKNOWN)
         answer = await self._chain.decide(tx_id, order_id, valid_until)
-        await self._faults.crossing()
+        await self.sim.faults.crossing()
         return answer
 
     async def _late(self, transaction: Transaction, valid_until: datetime) -> None:
-        await asyncio.sleep(self._rng.uniform(0, LATEST_ARRIVAL_SECONDS))
+        await asyncio.sleep(self.sim.rng.uniform(0, LATEST_ARRIVAL_SECONDS))
         # A chain's own node does not lose its own work for good.
         for _ in range(20):
             try:

@@ -9,16 +9,15 @@ import select
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from random import Random
 from typing import Any
 
 import psycopg
 from psycopg.waiting import Ready
 
 from chalicelib.store.statements import load
-from tests.simulation.clockwork import HOST, Host, VirtualLoop
-from tests.simulation.faults import Faults, Kind
-from tests.simulation.trace import Trace
+from tests.simulation.clockwork import HOST, Host
+from tests.simulation.faults import Kind
+from tests.simulation.sim import Sim
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 # What migrations set for the engine's role.
@@ -130,14 +129,14 @@ class Connection:
         self.serving: asyncio.Task[None] | None = None
 
     async def execute(self, statement: str, params: Mapping[str, Any] | None = None) -> Cursor:
-        await self._server.faults.crossing()
+        await self._server.sim.faults.crossing()
         if self.closed:
             raise lost("the connection is closed")
         self._reply = asyncio.get_running_loop().create_future()
         assert self.backend is not None
-        self.serving = self._server.loop.on(None, self._server.serve(self, self.backend, statement, params))
+        self.serving = self._server.sim.loop.on(None, self._server.serve(self, self.backend, statement, params))
         rows = await self._reply
-        await self._server.faults.crossing()
+        await self._server.sim.faults.crossing()
         return Cursor(rows)
 
     def answer(self, rows: Rows) -> None:
@@ -170,30 +169,27 @@ class Connection:
 class Server:
     """The database server, with its faults."""
 
-    def __init__(self, backends: "Backends", loop: VirtualLoop, rng: Random, faults: Faults, trace: Trace) -> None:
-        self.loop = loop
-        self.faults = faults
+    def __init__(self, backends: "Backends", sim: Sim) -> None:
+        self.sim = sim
         self.connections: list[Connection] = []
         # Told of each commit: name of the statement, host, when it began, parameters, rows.
         self.observers: list[Callable[[str, Host | None, float, Any, Rows], None]] = []
         self._backends = backends
-        self._rng = rng
-        self._trace = trace
         self._down_until = 0.0
         self._parked: list[tuple[Backend, asyncio.Future[None]]] = []
 
     def now(self) -> datetime:
         """The server's time."""
-        return EPOCH + timedelta(seconds=self.loop.time())
+        return EPOCH + timedelta(seconds=self.sim.loop.time())
 
     async def connect(self, _url: str, **given: Any) -> Connection:
         """A new connection for the host whose code is running."""
         host = HOST.get()
-        await self.faults.crossing()
-        await self.faults.trip(0.003)
-        if self.loop.time() < self._down_until:
+        await self.sim.faults.crossing()
+        await self.sim.faults.trip(0.003)
+        if self.sim.loop.time() < self._down_until:
             raise psycopg.OperationalError("connection refused")
-        if self.faults.draw(Kind.CONNECT_REFUSED):
+        if self.sim.faults.draw(Kind.CONNECT_REFUSED):
             raise psycopg.OperationalError("FATAL: sorry, too many clients already")
         connection = Connection(self, self._backends.take(), host, given["application_name"])
         self.connections.append(connection)
@@ -205,7 +201,7 @@ class Server:
         self, connection: Connection, backend: Backend, statement: str, params: Mapping[str, Any] | None
     ) -> None:
         """One statement, from the moment it is sent until its reply is on its way."""
-        await self.faults.trip()
+        await self.sim.faults.trip()
         await self._answer(connection, backend, statement, params)
         # What it ran on may have ended in the meantime, and was kept for it.
         if connection.backend is None:
@@ -217,47 +213,47 @@ class Server:
         self, connection: Connection, backend: Backend, statement: str, params: Mapping[str, Any] | None
     ) -> None:
         name = NAMES.get(statement, statement)
-        kind = self.faults.draw(
+        kind = self.sim.faults.draw(
             Kind.SQL_LOST_BEFORE, Kind.SQL_LOST_AFTER, Kind.SQL_SILENT, Kind.SQL_TERMINATED, Kind.SQL_SLOW
         )
         if kind == Kind.SQL_LOST_BEFORE:
             self._end(connection, lost("server closed the connection unexpectedly"))
         # A server that never answers may have done the work.
-        if connection.backend is None or (kind == Kind.SQL_SILENT and self._rng.random() < EVEN):
+        if connection.backend is None or (kind == Kind.SQL_SILENT and self.sim.rng.random() < EVEN):
             return
-        host, began = connection.host.name if connection.host else "world", self.loop.time()
+        host, began = connection.host.name if connection.host else "world", self.sim.loop.time()
         try:
             rows = await self._run(backend, statement, params)
             await self._before_commit(kind)
             if connection.backend is None:
                 raise lost("server closed the connection unexpectedly")
         except psycopg.Error as error:
-            self._trace.add(name, params, f"{type(error).__name__}: {error}".strip(), host=host)
+            self.sim.trace.add(name, params, f"{type(error).__name__}: {error}".strip(), host=host)
             backend.end(commit=False)
             self._wake()
-            await self.faults.trip()
+            await self.sim.faults.trip()
             self._fail(connection, error)
             return
         backend.end(commit=True)
-        self._trace.add(name, params, rows, host=host)
+        self.sim.trace.add(name, params, rows, host=host)
         for observer in self.observers:
             observer(name, connection.host, began, params, rows)
         self._wake()
         if kind == Kind.SQL_LOST_AFTER:
             self._end(connection, lost("server closed the connection unexpectedly"))
         elif kind != Kind.SQL_SILENT:
-            await self.faults.trip()
+            await self.sim.faults.trip()
             connection.answer(rows)
 
     async def _before_commit(self, kind: Kind | None) -> None:
         if kind == Kind.SQL_TERMINATED:
             raise psycopg.errors.AdminShutdown("terminating connection due to administrator command")
         if kind == Kind.SQL_SLOW:
-            await asyncio.sleep(self._rng.uniform(0, STATEMENT_SECONDS * self._rng.random()))
+            await asyncio.sleep(self.sim.rng.uniform(0, STATEMENT_SECONDS * self.sim.rng.random()))
 
     def restart(self, seconds: float) -> None:
         """Every connection ends, statements under way are rolled back, and for a while there is no new one."""
-        self._down_until = self.loop.time() + seconds
+        self._down_until = self.sim.loop.time() + seconds
         for connection in [one for one in self.connections if one.backend is not None]:
             self._end(connection, psycopg.errors.AdminShutdown("terminating connection"))
 
@@ -277,7 +273,7 @@ class Server:
         if not backend.advance():
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._parked.append((backend, waiting))
-            self._trace.add("parked", NAMES.get(statement, statement))
+            self.sim.trace.add("parked", NAMES.get(statement, statement))
             if self._deadlocked(backend):
                 self._unpark(backend)
                 raise psycopg.errors.DeadlockDetected("deadlock detected")
@@ -340,7 +336,7 @@ class Server:
         """Its client died: the server ends what is under way, or finds out only after the commit."""
         if connection.serving is None or connection.serving.done():
             self._free(connection)
-        elif self._rng.random() >= ORPHANS_THAT_COMMIT:
+        elif self.sim.rng.random() >= ORPHANS_THAT_COMMIT:
             self._end(connection, lost("the client is gone"))
         if connection in self.connections:
             self.connections.remove(connection)

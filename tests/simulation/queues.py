@@ -1,14 +1,11 @@
 """SQS as the engine meets it: at least once, out of order, late, with visibility timeouts and redrive."""
 
-import asyncio
 from collections.abc import Callable, Sequence
-from random import Random
 
 from chalicelib.domain.errors import QueueError
 from chalicelib.domain.message import Message
-from tests.simulation.clockwork import VirtualLoop
-from tests.simulation.faults import OUTSIDE, Faults, Kind
-from tests.simulation.trace import Trace
+from tests.simulation.faults import OUTSIDE, Kind
+from tests.simulation.sim import Sim
 
 VISIBILITY_SECONDS = 60.0
 MOST_RECEIVES = 6
@@ -31,17 +28,12 @@ class Held:
 class SimulatedQueue:
     """One queue. Each receive of a message has a handle of its own, as on SQS."""
 
-    def __init__(
-        self, name: str, loop: VirtualLoop, rng: Random, faults: Faults, trace: Trace, dead_letters: "SimulatedQueue | None"
-    ) -> None:
+    def __init__(self, name: str, sim: Sim, dead_letters: "SimulatedQueue | None") -> None:
+        self.sim = sim
         self.name = name
         self.messages: dict[str, Held] = {}
         # Called when messages may have become visible.
         self.on_visible: Callable[[], None] = lambda: None
-        self._loop = loop
-        self._rng = rng
-        self._faults = faults
-        self._trace = trace
         self._dead_letters = dead_letters
         self._count = 0
 
@@ -49,68 +41,68 @@ class SimulatedQueue:
         """Send messages; returns those that were not taken."""
         if not messages:
             return []
-        await self._faults.crossing()
-        await self._faults.trip(0.01)
+        await self.sim.faults.crossing()
+        await self.sim.faults.trip(0.01)
         refused: list[Message] = []
         for message in messages:
-            kind = self._faults.draw(Kind.SEND_REFUSED, Kind.SEND_LOST)
+            kind = self.sim.faults.draw(Kind.SEND_REFUSED, Kind.SEND_LOST)
             if kind != Kind.SEND_REFUSED:
                 self.put(message.body, message.delay)
             if kind is not None:
                 refused.append(message)
-        await self._faults.crossing()
+        await self.sim.faults.crossing()
         return refused
 
     async def hand_back(self, receipts: Sequence[tuple[str, int]]) -> None:
         """Let received messages be seen again after a time of their own."""
         if not receipts:
             return
-        await self._faults.crossing()
-        await self._faults.trip(0.01)
-        if self._faults.draw(Kind.HAND_BACK_LOST):
+        await self.sim.faults.crossing()
+        await self.sim.faults.trip(0.01)
+        if self.sim.faults.draw(Kind.HAND_BACK_LOST):
             raise QueueError("queue: no answer")
         for handle, seconds in receipts:
             message_id, _, receives = handle.partition("/")
             held = self.messages.get(message_id)
             if held is not None and held.receives == int(receives):
-                self._trace.add(self.name, "handed back", held.body, seconds)
+                self.sim.trace.add(self.name, "handed back", held.body, seconds)
                 self._show(held, seconds)
-        await self._faults.crossing()
+        await self.sim.faults.crossing()
 
     async def backlog(self) -> int:
         """About how many messages wait."""
-        await self._faults.crossing()
-        await self._faults.trip(0.01)
-        if self._faults.draw(Kind.SEND_REFUSED):
+        await self.sim.faults.crossing()
+        await self.sim.faults.trip(0.01)
+        if self.sim.faults.draw(Kind.SEND_REFUSED):
             raise QueueError("queue: no answer")
         return sum(not held.in_flight for held in self.messages.values())
 
     def put(self, body: str, delay: float) -> None:
         """Take a message in."""
-        if self._faults.draw(Kind.LATE):
-            late = self._rng.uniform(0, LATE_SECONDS)
-            self._faults.last_for(late)
+        if self.sim.faults.draw(Kind.LATE):
+            late = self.sim.rng.uniform(0, LATE_SECONDS)
+            self.sim.faults.last_for(late)
             delay += late
-        copies = 2 if self._faults.draw(Kind.DUPLICATE) else 1
+        copies = 2 if self.sim.faults.draw(Kind.DUPLICATE) else 1
         for _ in range(copies):
             self._count += 1
             held = Held(f"{self.name}-{self._count}", body, 0)
             self.messages[held.message_id] = held
-            self._trace.add(self.name, "sent", body, delay)
+            self.sim.trace.add(self.name, "sent", body, delay)
             self._show(held, delay)
-            delay += self._rng.uniform(0, 2)
+            delay += self.sim.rng.uniform(0, 2)
 
     def receive(self, most: int) -> list[Held]:
         """A batch of visible messages, in any order; those received too often go to the dead letters."""
-        now = self._loop.time()
+        now = self.sim.loop.time()
         visible = [held for held in self.messages.values() if held.visible_at <= now]
-        self._rng.shuffle(visible)
+        self.sim.rng.shuffle(visible)
         batch: list[Held] = []
         for held in visible[:most]:
             held.receives += 1
             if self._dead_letters is not None and held.receives > MOST_RECEIVES:
                 del self.messages[held.message_id]
-                self._trace.add(self.name, "redriven", held.body)
+                self.sim.trace.add(self.name, "redriven", held.body)
                 self._dead_letters.put(held.body, 0)
                 continue
             held.in_flight = True
@@ -125,9 +117,9 @@ class SimulatedQueue:
             self.messages.pop(held.message_id, None)
 
     def _show(self, held: Held, seconds: float) -> None:
-        held.visible_at = self._loop.time() + seconds
+        held.visible_at = self.sim.loop.time() + seconds
         held.in_flight = False
-        self._loop.call_at(held.visible_at + 1e-6, self.on_visible_again, context=OUTSIDE)
+        self.sim.loop.call_at(held.visible_at + 1e-6, self.on_visible_again, context=OUTSIDE)
 
     def on_visible_again(self) -> None:
         """A message may have become visible."""

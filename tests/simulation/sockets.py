@@ -3,16 +3,14 @@
 import asyncio
 import json
 from collections import defaultdict
-from random import Random
 from typing import Any
 
 from chalicelib.domain.errors import ConnectionGone, PushError
 from chalicelib.handlers import websocket
-from tests.simulation.clockwork import VirtualLoop
-from tests.simulation.faults import Faults, Kind
+from tests.simulation.faults import Kind
 from tests.simulation.functions import Lambda
+from tests.simulation.sim import Sim
 from tests.simulation.streams import Delivery, Streams
-from tests.simulation.trace import Trace
 
 SLOW_SECONDS = 6.0
 STORM_SECONDS = 240.0
@@ -21,15 +19,10 @@ STORM_SECONDS = 240.0
 class Gateway:
     """Sockets between clients and functions, and the way back."""
 
-    def __init__(
-        self, loop: VirtualLoop, rng: Random, faults: Faults, trace: Trace, machine: Lambda, streams: Streams
-    ) -> None:
+    def __init__(self, sim: Sim, machine: Lambda, streams: Streams) -> None:
+        self.sim = sim
         self.open: set[str] = set()
         self.frames: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        self._loop = loop
-        self._rng = rng
-        self._faults = faults
-        self._trace = trace
         self._machine = machine
         self._streams = streams
         self._throttled_until: dict[str, float] = {}
@@ -37,23 +30,23 @@ class Gateway:
 
     async def push(self, connection_id: str, data: bytes, seconds: float) -> None:
         """One frame for a client, as the engine sends it."""
-        await self._faults.crossing()
-        await self._faults.trip(0.005)
+        await self.sim.faults.crossing()
+        await self.sim.faults.trip(0.005)
         if connection_id not in self.open:
             raise ConnectionGone(f"socket {connection_id} is gone")
-        kind = self._faults.draw(Kind.THROTTLED, Kind.PUSH_SLOW, Kind.PUSH_LOST)
+        kind = self.sim.faults.draw(Kind.THROTTLED, Kind.PUSH_SLOW, Kind.PUSH_LOST)
         if kind == Kind.THROTTLED:
-            seconds = STORM_SECONDS * self._rng.random() ** 4
-            self._faults.last_for(seconds)
-            self._throttled_until[connection_id] = self._loop.time() + seconds
-        if self._faults.active and self._loop.time() < self._throttled_until.get(connection_id, 0.0):
+            seconds = STORM_SECONDS * self.sim.rng.random() ** 4
+            self.sim.faults.last_for(seconds)
+            self._throttled_until[connection_id] = self.sim.loop.time() + seconds
+        if self.sim.faults.active and self.sim.loop.time() < self._throttled_until.get(connection_id, 0.0):
             raise PushError("push: status 429")
         delivery = self._streams.pushing(connection_id, data)
         if kind == Kind.PUSH_SLOW:
-            slow = self._rng.uniform(0, SLOW_SECONDS)
+            slow = self.sim.rng.uniform(0, SLOW_SECONDS)
             if slow > seconds:
                 # It gets there all the same, after the caller has given up.
-                self._loop.on(None, self._later(connection_id, data, delivery, slow))
+                self.sim.loop.on(None, self._later(connection_id, data, delivery, slow))
                 await asyncio.sleep(seconds)
                 if delivery is not None:
                     delivery.unsure = True
@@ -64,37 +57,37 @@ class Gateway:
             if delivery is not None:
                 delivery.unsure = True
             raise PushError("push: the connection was closed")
-        await self._faults.crossing()
+        await self.sim.faults.crossing()
 
     async def connect(self, query: dict[str, str] | None) -> str | None:
         """A client opens a socket; None where it was refused."""
         self._count += 1
         connection_id = f"socket-{self._count}"
         reply = await self._event("CONNECT", connection_id, queryStringParameters=query)
-        if reply is None or reply["statusCode"] != 200:  # noqa: PLR2004
+        if reply is None or reply["statusCode"] != 200:
             return None
-        await self._faults.trip(0.01)
+        await self.sim.faults.trip(0.01)
         self.open.add(connection_id)
         return connection_id
 
     async def say(self, connection_id: str, frame: dict[str, Any]) -> bool:
         """A client sends a frame; whether the engine handled it."""
-        if self._faults.draw(Kind.GATEWAY_LOST):
+        if self.sim.faults.draw(Kind.GATEWAY_LOST):
             return False
         reply = await self._event("MESSAGE", connection_id, body=json.dumps(frame))
-        return reply is not None and reply["statusCode"] == 200  # noqa: PLR2004
+        return reply is not None and reply["statusCode"] == 200
 
     async def close(self, connection_id: str) -> None:
         """A client goes away."""
         self.open.discard(connection_id)
-        self._trace.add("client closed", connection_id)
-        if not self._faults.draw(Kind.DISCONNECT_LOST):
-            await self._faults.trip(0.05)
+        self.sim.trace.add("client closed", connection_id)
+        if not self.sim.faults.draw(Kind.DISCONNECT_LOST):
+            await self.sim.faults.trip(0.05)
             await self._event("DISCONNECT", connection_id)
 
     async def _event(self, kind: str, connection_id: str, **more: Any) -> dict[str, Any] | None:
         event = {"requestContext": {"connectionId": connection_id, "eventType": kind}, **more}
-        self._trace.add("socket event", kind, connection_id, more)
+        self.sim.trace.add("socket event", kind, connection_id, more)
         returned, reply = await self._machine.invoke("socket", lambda _: websocket.handle(event))
         found: dict[str, Any] | None = reply if returned else None
         return found
@@ -105,7 +98,7 @@ class Gateway:
 
     def _deliver(self, connection_id: str, data: bytes, delivery: Delivery | None) -> None:
         if connection_id in self.open:
-            self._trace.add("frame", connection_id, data.decode())
+            self.sim.trace.add("frame", connection_id, data.decode())
             self.frames[connection_id].append(json.loads(data))
             if delivery is not None:
                 self._streams.delivered(delivery)

@@ -2,11 +2,11 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable
 from typing import Any
 
 from chalicelib.store.streams import LEASE_SECONDS
-from tests.simulation.clockwork import HOST, Host, VirtualLoop
+from tests.simulation.clockwork import HOST, Host
+from tests.simulation.sim import Sim
 
 # A socket and an order that it follows.
 Pair = tuple[str, str]
@@ -39,21 +39,20 @@ class Delivery:
 class Streams:
     """What sockets follow, under which leases they are pushed to, and what they got."""
 
-    def __init__(self, loop: VirtualLoop, violation: Callable[[str], None]) -> None:
+    def __init__(self, sim: Sim) -> None:
+        self.sim = sim
         # For each pair the cursors that its binds set.
         self.binds: dict[Pair, list[int]] = defaultdict(list)
         # For each pair and bind the deliveries.
         self.got: dict[tuple[Pair, int], list[Delivery]] = defaultdict(list)
         # When publishing an order was last due: by an event, a bind, or a claim refused since it is terminal.
         self.due_at: dict[str, float] = {}
-        self._loop = loop
-        self._violation = violation
         self._held: dict[Pair, Lease] = {}
         self._by_host: dict[tuple[str, Pair], list[Lease]] = defaultdict(list)
 
     def observe(self, name: str, host: Host | None, began: float, params: Any, rows: list[tuple[Any, ...]]) -> None:
         """A statement was committed."""
-        now = self._loop.time()
+        now = self.sim.loop.time()
         match name:
             case "bind" | "bind_first" if rows:
                 self.binds[params["id"], str(params["order_id"])].append(params["after_seq"])
@@ -67,10 +66,9 @@ class Streams:
                     if held is not None and held.holder == params["holder"]:
                         held.released = True
             case "write_transitions":
-                written = {row[0] for row in rows}
-                for entry in json.loads(params["entries"]):
-                    if entry["events"] and entry["order_id"] in map(str, written):
-                        self.due_at[entry["order_id"]] = now
+                written = {str(row[0]) for row in rows}
+                entries = [entry for entry in json.loads(params["entries"]) if entry["events"]]
+                self.due_at |= {entry["order_id"]: now for entry in entries if entry["order_id"] in written}
             case "claim":
                 self.due_at |= {str(row[0]): now for row in rows if row[1] == "terminal"}
 
@@ -85,7 +83,7 @@ class Streams:
             if lease.next_seq == frame["seq"]:
                 lease.next_seq += 1
                 return Delivery(lease, frame["seq"])
-        self._violation(f"{host.name} pushes {frame} to {connection_id} without a lease")
+        self.sim.violation(f"{host.name} pushes {frame} to {connection_id} without a lease")
         return None
 
     def delivered(self, delivery: Delivery) -> None:
@@ -93,12 +91,12 @@ class Streams:
         lease = delivery.lease
         before = self.got[lease.pair, lease.bind_no]
         if any(not _may_repeat(earlier, delivery) for earlier in before if earlier.seq == delivery.seq):
-            self._violation(f"frame {delivery.seq} of bind {lease.bind_no} came twice for no reason: {lease.pair}")
+            self.sim.violation(f"frame {delivery.seq} of bind {lease.bind_no} came twice for no reason: {lease.pair}")
         cursors = self.binds[lease.pair]
         start = cursors[lease.bind_no - 1] if lease.bind_no <= len(cursors) else 0
         highest = max((earlier.seq for earlier in before), default=start)
         if delivery.seq > highest + 1:
-            self._violation(f"frame {delivery.seq} of bind {lease.bind_no} follows {highest}: {lease.pair}")
+            self.sim.violation(f"frame {delivery.seq} of bind {lease.bind_no} follows {highest}: {lease.pair}")
         before.append(delivery)
 
     def missing(self, pair: Pair, last_seq: int) -> list[int]:

@@ -5,7 +5,6 @@ import gc
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,13 +21,14 @@ from chalicelib.store.ledger import Ledger
 from chalicelib.telemetry import Telemetry
 from chalicelib.venues.base import Chain, Venue
 from tests.simulation.clients import Clients
-from tests.simulation.clockwork import Host, VirtualLoop
-from tests.simulation.faults import Faults, Kind
+from tests.simulation.clockwork import Host
+from tests.simulation.faults import Kind
 from tests.simulation.functions import EventSource, Hands, Lambda
 from tests.simulation.invariants import Invariants
 from tests.simulation.market import FaultyChain, Moods, with_faults
 from tests.simulation.postgres import EPOCH, Backends, Server
 from tests.simulation.queues import SimulatedQueue
+from tests.simulation.sim import Sim
 from tests.simulation.sockets import Gateway
 from tests.simulation.streams import Streams
 from tests.simulation.trace import Trace
@@ -59,21 +59,20 @@ class Report:
 class SimulatedClock:
     """A host's clock: it may be wrong by a little, but never runs backwards."""
 
-    def __init__(self, loop: VirtualLoop, faults: Faults, skew: float) -> None:
-        self._loop = loop
-        self._faults = faults
+    def __init__(self, sim: Sim, skew: float) -> None:
+        self._sim = sim
         self._skew = timedelta(seconds=skew)
 
     def now(self) -> datetime:
-        return EPOCH + timedelta(seconds=self._loop.time()) + self._skew
+        return EPOCH + timedelta(seconds=self._sim.loop.time()) + self._skew
 
     def monotonic(self) -> float:
-        return self._loop.time()
+        return self._sim.loop.time()
 
     async def sleep(self, seconds: float) -> None:
-        await self._faults.crossing()
+        await self._sim.faults.crossing()
         await asyncio.sleep(seconds)
-        await self._faults.crossing()
+        await self._sim.faults.crossing()
 
 
 class SeededEntropy:
@@ -89,18 +88,17 @@ class SeededEntropy:
 class Watched(Telemetry):
     """What the engine says about itself; what it calls a defect is one."""
 
-    def __init__(self, trace: Trace, violation: Callable[[str], None]) -> None:
-        self._trace = trace
-        self._violation = violation
+    def __init__(self, sim: Sim) -> None:
+        self._sim = sim
 
     def routed(self, order_id: Any, decision: str) -> None:
         """Not of interest."""
 
     def moved(self, order_id: Any, status: str, seq: int) -> None:
-        self._trace.add("moved", str(order_id), status, seq)
+        self._sim.trace.add("moved", str(order_id), status, seq)
 
     def ended(self, order_id: Any, status: str, **more: Any) -> None:
-        self._trace.add("ended", str(order_id), status)
+        self._sim.trace.add("ended", str(order_id), status)
 
     def attempt_failed(self, order_id: Any, attempt: int, reason: str) -> None:
         """The event says it."""
@@ -109,16 +107,16 @@ class Watched(Telemetry):
         """The statement says it."""
 
     def swept(self, due: int, parked: int, lagging: int) -> None:
-        self._trace.add("swept", due, parked, lagging)
+        self._sim.trace.add("swept", due, parked, lagging)
 
     def failure(self, what: str, error: object, **details: Any) -> None:
-        self._trace.add("failure", what, str(error), details)
+        self._sim.trace.add("failure", what, str(error), details)
         if isinstance(error, StatementRefused) and not isinstance(error, Contended):
-            self._violation(f"{what}: {error}")
+            self._sim.violation(f"{what}: {error}")
 
     def defect(self, what: str, error: BaseException, **details: Any) -> None:
-        self._trace.add("defect", what, repr(error), details)
-        self._violation(f"{what}: {error!r}")
+        self._sim.trace.add("defect", what, repr(error), details)
+        self._sim.violation(f"{what}: {error!r}")
 
     def flush(self) -> None:
         """Nothing is gathered."""
@@ -128,35 +126,31 @@ class World:
     """Everything of one simulation, wired."""
 
     def __init__(self, seed: int, backends: Backends) -> None:
-        self.loop = VirtualLoop()
+        self.sim = sim = Sim(seed)
         # What a dead container's tasks ended with is nobody's concern.
-        self.loop.set_exception_handler(lambda *_: None)
-        self.rng = rng = Random(seed)
-        self.trace = trace = Trace(self.loop)
-        self.violations: list[str] = []
-        self.faults = faults = Faults(rng, self.loop, trace)
-        self.server = Server(backends, self.loop, rng, faults, trace)
-        self.streams = Streams(self.loop, self.violation)
+        sim.loop.set_exception_handler(lambda *_: None)
+        self.server = Server(backends, sim)
+        self.streams = Streams(sim)
         self.server.observers.append(self.streams.observe)
-        dead_letters = SimulatedQueue("dead-letters", self.loop, rng, faults, trace, None)
+        dead_letters = SimulatedQueue("dead-letters", sim, None)
         self.queues = {
-            "order-engine-orders": SimulatedQueue("orders", self.loop, rng, faults, trace, dead_letters),
-            "order-engine-deliveries": SimulatedQueue("deliveries", self.loop, rng, faults, trace, None),
+            "order-engine-orders": SimulatedQueue("orders", sim, dead_letters),
+            "order-engine-deliveries": SimulatedQueue("deliveries", sim, None),
             "order-engine-dead-letters": dead_letters,
         }
-        self.machine = Lambda(self.loop, rng, faults, trace, self._build, self.violation)
-        self.gateway = Gateway(self.loop, rng, faults, trace, self.machine, self.streams)
-        self.clients = Clients(self.loop, rng, faults, trace, self.machine, self.gateway)
-        self.moods = Moods(rng, self.loop, faults)
+        self.machine = Lambda(sim, self._build)
+        self.gateway = Gateway(sim, self.machine, self.streams)
+        self.clients = Clients(sim, self.machine, self.gateway)
+        self.moods = Moods(sim)
         self._settings = Settings(
             database_url="postgresql://simulated",
-            venue_time_scale=rng.choice((0.0, 0.3, 1.0, 1.0)),
-            sweep_backlog_limit=rng.choice((0, 1000)),
+            venue_time_scale=sim.rng.choice((0.0, 0.3, 1.0, 1.0)),
+            sweep_backlog_limit=sim.rng.choice((0, 1000)),
         )
         self._outside = self._market_outside()
         self.invariants = Invariants(self, backends)
         self.machine.on_quiet = self.invariants.quiet
-        concurrency = rng.randint(1, 4)
+        concurrency = sim.rng.randint(1, 4)
         for name, function, handler, most in (
             ("order-engine-orders", "worker", queue.orders, concurrency),
             ("order-engine-deliveries", "deliver", queue.deliveries, concurrency),
@@ -164,24 +158,19 @@ class World:
         ):
             EventSource(self.queues[name], function, handler, most, self.machine)
 
-    def violation(self, what: str) -> None:
-        """A promise was broken."""
-        self.trace.add("VIOLATION", what)
-        self.violations.append(what)
-
     async def live(self) -> None:
         """Orders, sockets and faults for a while, and then calm until everything has come to its end."""
-        sweeping = self.loop.on(None, self._sweep())
-        events = self.loop.on(None, self._events())
-        trading = self.loop.on(None, self.clients.trade())
-        await asyncio.sleep(self.rng.uniform(*FAULTY_SECONDS))
+        sweeping = self.sim.loop.on(None, self._sweep())
+        events = self.sim.loop.on(None, self._events())
+        trading = self.sim.loop.on(None, self.clients.trade())
+        await asyncio.sleep(self.sim.rng.uniform(*FAULTY_SECONDS))
         events.cancel()
-        self.faults.active = False
-        self.trace.add("calm")
+        self.sim.faults.active = False
+        self.sim.trace.add("calm")
         await trading
         while not self.invariants.settled():
-            if self.loop.time() > SETTLED_SECONDS:
-                self.violation("not everything came to its end")
+            if self.sim.loop.time() > SETTLED_SECONDS:
+                self.sim.violation("not everything came to its end")
                 break
             await asyncio.sleep(LOOK_SECONDS)
         self.invariants.check()
@@ -195,17 +184,17 @@ class World:
     async def _events(self) -> None:
         """What happens to all containers at once."""
         while True:
-            await asyncio.sleep(self.rng.expovariate(1 / EVENTS_EVERY_SECONDS))
-            if self.faults.draw(*[Kind.DEPLOY] * 5):
+            await asyncio.sleep(self.sim.rng.expovariate(1 / EVENTS_EVERY_SECONDS))
+            if self.sim.faults.draw(*[Kind.DEPLOY] * 5):
                 self.machine.deploy()
-            if self.faults.draw(*[Kind.DATABASE_RESTART] * 3):
-                seconds = self.rng.uniform(0, RESTART_SECONDS)
-                self.faults.last_for(seconds)
+            if self.sim.faults.draw(*[Kind.DATABASE_RESTART] * 3):
+                seconds = self.sim.rng.uniform(0, RESTART_SECONDS)
+                self.sim.faults.last_for(seconds)
                 self.server.restart(seconds)
 
     def _build(self, host: Host, hands: Hands) -> Engine:
-        clock = SimulatedClock(self.loop, self.faults, self.rng.uniform(-SKEW_SECONDS, SKEW_SECONDS))
-        entropy = SeededEntropy(self.rng)
+        clock = SimulatedClock(self.sim, self.sim.rng.uniform(-SKEW_SECONDS, SKEW_SECONDS))
+        entropy = SeededEntropy(self.sim.rng)
         return Engine(
             self._settings,
             Surroundings(
@@ -216,18 +205,18 @@ class World:
                 queue=self.queues.__getitem__,
                 pusher=self.gateway,
                 market=partial(self._market, clock, entropy),
-                telemetry=Watched(self.trace, self.violation),
+                telemetry=Watched(self.sim),
             ),
         )
 
     def _market(self, clock: SimulatedClock, entropy: SeededEntropy, ledger: Ledger) -> tuple[list[Venue], Chain]:
         venues, chain = bootstrap.simulated_market(self._settings, ledger, clock=clock, entropy=entropy)
-        faulty = FaultyChain(chain, self._outside, self.loop, self.rng, self.faults, self.moods)
-        return list(with_faults(venues, self.faults, self.moods)), faulty
+        faulty = FaultyChain(chain, self._outside, self.sim, self.moods)
+        return list(with_faults(venues, self.sim.faults, self.moods)), faulty
 
     def _market_outside(self) -> Chain:
         """The chain as it goes on when whoever sent to it is no more."""
-        clock, entropy = SimulatedClock(self.loop, self.faults, 0.0), SeededEntropy(self.rng)
+        clock, entropy = SimulatedClock(self.sim, 0.0), SeededEntropy(self.sim.rng)
         database = Database(
             self._settings.database_url, clock, cast("Connect", self.server.connect), pooler=False, name="chain"
         )
@@ -238,18 +227,18 @@ def run(seed: int, backends: Backends) -> Report:
     """One simulation, from beginning to end."""
     backends.reset()
     world = World(seed, backends)
-    asyncio.set_event_loop(world.loop)
+    asyncio.set_event_loop(world.sim.loop)
     try:
-        world.loop.run_until_complete(world.live())
+        world.sim.loop.run_until_complete(world.live())
     finally:
         report = Report(
             seed=seed,
             orders=len(world.clients.accepted),
             statuses=world.invariants.statuses,
-            faults=world.faults.counts,
-            steps=world.trace.end(),
-            violations=world.violations,
-            trace=world.trace,
+            faults=world.sim.faults.counts,
+            steps=world.sim.trace.end(),
+            violations=world.sim.violations,
+            trace=world.sim.trace,
         )
         _end(world)
     return report
@@ -257,7 +246,7 @@ def run(seed: int, backends: Backends) -> Report:
 
 def _end(world: World) -> None:
     """Let go of what the simulation left unfinished; its finally blocks run now, and find nothing to act on."""
-    loop = world.loop
+    loop = world.sim.loop
     for host in world.machine.hosts:
         host.die()
         host.tasks.clear()
