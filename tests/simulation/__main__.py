@@ -49,16 +49,16 @@ def each(server: Postgres, seeds: range) -> Iterator[Totals]:
     """The results of all seeds, some at a time, as they come; each process has a database of its own."""
     urls: multiprocessing.SimpleQueue[str] = multiprocessing.SimpleQueue()
     for number in range(PROCESSES):
-        urls.put(prepared(server, number))
+        urls.put(prepared(server, str(number)))
     with ProcessPoolExecutor(PROCESSES, initializer=_settle_in, initargs=(urls,)) as pool:
         chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
         for done in as_completed([pool.submit(_simulate, chunk) for chunk in chunks]):
             yield done.result()
 
 
-def prepared(server: Postgres, number: int = 0) -> str:
+def prepared(server: Postgres, name: str) -> str:
     """A database for simulations."""
-    url = server.ensure_database(f"simulation_{number}")
+    url = server.ensure_database(f"simulation_{name}")
     migrate(url)
     return url
 
@@ -77,7 +77,7 @@ def show_progress(totals: Totals, most: int, started: float) -> None:
 
 def show_timeline(server: Postgres, seed: int) -> None:
     """The steps of a seed that concern what it broke."""
-    backends = Backends(prepared(server))
+    backends = Backends(prepared(server, "timeline"))
     report = world.run(seed, backends)
     backends.close()
     print("\n      second  container     step")

@@ -8,9 +8,12 @@ import asyncio
 import selectors
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+# The moment at which virtual time is 0.
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Stalled(Exception):

@@ -6,7 +6,7 @@ from contextvars import Context
 from enum import StrEnum
 from random import Random
 
-from tests.simulation.clockwork import HOST, Host, VirtualLoop, never
+from tests.simulation.clockwork import HOST, VirtualLoop, never
 from tests.simulation.trace import Trace
 
 
@@ -52,8 +52,18 @@ class Kind(StrEnum):
 
 # What strikes a call of any collaborator, before or after it.
 ANYWHERE = (Kind.CRASH, Kind.PAUSE, Kind.LONG_PAUSE)
-PAUSE_SECONDS = (0.05, 4.0)
-LONG_PAUSE_SECONDS = (16.0, 90.0)
+# How long a fault lasts: least and most seconds, and the power that makes long ones rarer.
+LASTS = {
+    Kind.CRASH: (0.0, 4.0, 1),
+    Kind.PAUSE: (0.05, 4.0, 1),
+    Kind.LONG_PAUSE: (16.0, 90.0, 1),
+    Kind.DATABASE_RESTART: (0.0, 20.0, 1),
+    Kind.SQL_SLOW: (0.0, 3.0, 2),
+    Kind.LATE: (0.0, 60.0, 1),
+    Kind.THROTTLED: (0.0, 240.0, 4),
+    Kind.PUSH_SLOW: (0.0, 6.0, 1),
+    Kind.CHAIN_BLIND: (0.0, 900.0, 1),
+}
 # Of all calls that a kind may strike; each simulation draws its own rates below these.
 HIGHEST_RATE = {Kind.LONG_PAUSE: 0.01, Kind.CRASH: 0.03, Kind.PAUSE: 0.03, Kind.SQL_SILENT: 0.02}
 USUAL_HIGHEST = 0.08
@@ -75,26 +85,33 @@ class Faults:
         self._trace = trace
         share = rng.choice((0.15, 0.4, 0.7, 1.0))
         strength = rng.choice((0.15, 0.5, 1.0))
-        self._rates = {
+        self.rates = {
             kind: strength * HIGHEST_RATE.get(kind, USUAL_HIGHEST) * rng.random() if rng.random() < share else 0.0
             for kind in Kind
         }
 
     def rate(self, kind: Kind) -> float:
         """How often a kind strikes where it can, while faults are on."""
-        return self._rates[kind] if self.active else 0.0
+        return self.rates[kind] if self.active else 0.0
 
-    def draw(self, *kinds: Kind) -> Kind | None:
+    def draw(self, *kinds: Kind, where: str = "") -> Kind | None:
         """The fault that strikes here, if any."""
         if not self.active:
             return None
         at = self._rng.random()
         for kind in kinds:
-            at -= self._rates[kind]
+            at -= self.rates[kind]
             if at < 0:
-                self.count(kind)
+                self.count(kind, where)
                 return kind
         return None
+
+    def seconds(self, kind: Kind) -> float:
+        """How long a fault of this kind lasts; until then nothing can be expected to be as without it."""
+        least, most, power = LASTS[kind]
+        seconds = least + (most - least) * self._rng.random() ** power
+        self.last_for(seconds)
+        return seconds
 
     def count(self, kind: Kind, what: object = "") -> None:
         """A fault was injected."""
@@ -106,26 +123,19 @@ class Faults:
         """The fault that has just struck passes after so long."""
         self.disturbed_until = max(self.disturbed_until, self._loop.time() + seconds + AFTERMATH_SECONDS)
 
-    async def crossing(self) -> None:
+    async def crossing(self, where: str = "") -> None:
         """A moment between two awaits of a container's code: it may die here, or stand still."""
         host = HOST.get()
         if host is None:
             return
-        match self.draw(*ANYWHERE):
-            case Kind.CRASH:
-                host.die()
-                await never()
-            case Kind.PAUSE:
-                await self.pause(host, self._rng.uniform(*PAUSE_SECONDS))
-            case Kind.LONG_PAUSE:
-                await self.pause(host, self._rng.uniform(*LONG_PAUSE_SECONDS))
-
-    async def pause(self, host: Host, seconds: float) -> None:
-        """Let a host stand still."""
-        host.freeze()
-        self.last_for(seconds)
-        self._loop.call_later(seconds, host.thaw, context=OUTSIDE)
-        await asyncio.sleep(0)
+        kind = self.draw(*ANYWHERE, where=where)
+        if kind == Kind.CRASH:
+            host.die()
+            await never()
+        elif kind is not None:
+            host.freeze()
+            self._loop.call_later(self.seconds(kind), host.thaw, context=OUTSIDE)
+            await asyncio.sleep(0)
 
     async def trip(self, usual: float = 0.001) -> None:
         """The time that a message takes from one machine to another."""

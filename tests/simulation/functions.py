@@ -16,7 +16,6 @@ from tests.simulation.sim import Sim
 FUNCTION_SECONDS = 10.0
 # Of an invocation that outlives its time-out because its container stands still, so often the container wakes up.
 WAKES_UP = 0.5
-DEATH_WITHIN_SECONDS = 4.0
 
 
 class Died(BaseException):
@@ -129,7 +128,7 @@ class Lambda:
         self.sim.trace.add("invoked", host=host.name)
         context = Context(self.sim.loop, self.sim.loop.time() + FUNCTION_SECONDS)
         if self.sim.faults.draw(Kind.CRASH):
-            self.sim.loop.call_later(self.sim.rng.uniform(0, DEATH_WITHIN_SECONDS), host.die, context=OUTSIDE)
+            self.sim.loop.call_later(self.sim.faults.seconds(Kind.CRASH), host.die, context=OUTSIDE)
         death: asyncio.Future[None] = self.sim.loop.create_future()
         host.on_death.append(lambda: death.done() or death.set_result(None))
         call = self.sim.loop.on(None, container.call(self.sim.loop, lambda: handler(context)))

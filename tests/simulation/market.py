@@ -2,19 +2,20 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from chalicelib.domain.errors import OutcomeUnknown, QuoteUnavailable, Unavailable
 from chalicelib.domain.quote import Quote, Route
 from chalicelib.venues.base import Answer, Attempt, Chain, Outcome, Transaction, Venue
-from tests.simulation.clockwork import HOST, never
+from tests.simulation.clockwork import EPOCH, HOST, never
 from tests.simulation.faults import Faults, Kind
 from tests.simulation.sim import Sim
 
 ASK_AFTER_SECONDS = 2
+# Of a transaction that is valid for 15 seconds; and of those that are late, so many arrive just before that.
 LATEST_ARRIVAL_SECONDS = 25.0
-BLIND_SECONDS = 900.0
+AT_THE_LAST_MOMENT = 0.5
 FORGOTTEN = 0.02
 POISON_TIMES = (1, 2, 3, 5, 8, 1000)
 
@@ -47,7 +48,7 @@ class Moods:
         if order_id in self.forgotten:
             return True
         if self.sim.faults.draw(Kind.CHAIN_BLIND):
-            self._blind_until[tx_id] = self.sim.loop.time() + self.sim.rng.uniform(0, BLIND_SECONDS)
+            self._blind_until[tx_id] = self.sim.loop.time() + self.sim.faults.seconds(Kind.CHAIN_BLIND)
         return self.sim.faults.active and self.sim.loop.time() < self._blind_until.get(tx_id, 0.0)
 
     def _meet(self, order_id: UUID) -> None:
@@ -137,7 +138,12 @@ class FaultyChain:
         return answer
 
     async def _late(self, transaction: Transaction, valid_until: datetime) -> None:
-        await asyncio.sleep(self.sim.rng.uniform(0, LATEST_ARRIVAL_SECONDS))
+        moment = self.sim.rng.uniform(0, LATEST_ARRIVAL_SECONDS)
+        if self.sim.rng.random() < AT_THE_LAST_MOMENT:
+            now = EPOCH + timedelta(seconds=self.sim.loop.time())
+            moment = (valid_until - now).total_seconds() - self.sim.rng.random()
+        self.sim.faults.last_for(moment)
+        await asyncio.sleep(moment)
         # A chain's own node does not lose its own work for good.
         for _ in range(20):
             try:

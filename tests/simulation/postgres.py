@@ -8,21 +8,19 @@ import asyncio
 import select
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
 from psycopg.waiting import Ready
 
 from chalicelib.store.statements import load
-from tests.simulation.clockwork import HOST, Host
+from tests.simulation.clockwork import EPOCH, HOST, Host
 from tests.simulation.faults import Kind
 from tests.simulation.sim import Sim
 
-EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 # What migrations set for the engine's role.
 LOCK_SECONDS = 1.0
-STATEMENT_SECONDS = 3.0
 POLL_MILLISECONDS = 1
 NEVER_BY_ITSELF = 10**9
 EVEN = 0.5
@@ -129,14 +127,14 @@ class Connection:
         self.serving: asyncio.Task[None] | None = None
 
     async def execute(self, statement: str, params: Mapping[str, Any] | None = None) -> Cursor:
-        await self._server.sim.faults.crossing()
+        await self._server.sim.faults.crossing(f"before {NAMES.get(statement, statement)}")
         if self.closed:
             raise lost("the connection is closed")
         self._reply = asyncio.get_running_loop().create_future()
         assert self.backend is not None
         self.serving = self._server.sim.loop.on(None, self._server.serve(self, self.backend, statement, params))
         rows = await self._reply
-        await self._server.sim.faults.crossing()
+        await self._server.sim.faults.crossing(f"after {NAMES.get(statement, statement)}")
         return Cursor(rows)
 
     def answer(self, rows: Rows) -> None:
@@ -214,7 +212,12 @@ class Server:
     ) -> None:
         name = NAMES.get(statement, statement)
         kind = self.sim.faults.draw(
-            Kind.SQL_LOST_BEFORE, Kind.SQL_LOST_AFTER, Kind.SQL_SILENT, Kind.SQL_TERMINATED, Kind.SQL_SLOW
+            Kind.SQL_LOST_BEFORE,
+            Kind.SQL_LOST_AFTER,
+            Kind.SQL_SILENT,
+            Kind.SQL_TERMINATED,
+            Kind.SQL_SLOW,
+            where=name,
         )
         if kind == Kind.SQL_LOST_BEFORE:
             self._end(connection, lost("server closed the connection unexpectedly"))
@@ -249,7 +252,7 @@ class Server:
         if kind == Kind.SQL_TERMINATED:
             raise psycopg.errors.AdminShutdown("terminating connection due to administrator command")
         if kind == Kind.SQL_SLOW:
-            await asyncio.sleep(self.sim.rng.uniform(0, STATEMENT_SECONDS * self.sim.rng.random()))
+            await asyncio.sleep(self.sim.faults.seconds(Kind.SQL_SLOW))
 
     def restart(self, seconds: float) -> None:
         """Every connection ends, statements under way are rolled back, and for a while there is no new one."""

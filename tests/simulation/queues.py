@@ -10,8 +10,8 @@ from tests.simulation.sim import Sim
 VISIBILITY_SECONDS = 60.0
 MOST_RECEIVES = 6
 MOST_IN_A_BATCH = 10
-LATE_SECONDS = 60.0
-RETENTION_SECONDS = 4 * 86400.0
+# The second delivery of a message comes so much later.
+DUPLICATE_SECONDS = 20.0
 
 
 class Held:
@@ -77,20 +77,19 @@ class SimulatedQueue:
             raise QueueError("queue: no answer")
         return sum(not held.in_flight for held in self.messages.values())
 
-    def put(self, body: str, delay: float) -> None:
+    def put(self, body: str, delay: float = 0.0) -> None:
         """Take a message in."""
         if self.sim.faults.draw(Kind.LATE):
-            late = self.sim.rng.uniform(0, LATE_SECONDS)
-            self.sim.faults.last_for(late)
-            delay += late
-        copies = 2 if self.sim.faults.draw(Kind.DUPLICATE) else 1
-        for _ in range(copies):
+            delay += self.sim.faults.seconds(Kind.LATE)
+        delays = [delay]
+        if self.sim.faults.draw(Kind.DUPLICATE):
+            delays.append(delay + self.sim.rng.uniform(0, DUPLICATE_SECONDS))
+        for delay in delays:
             self._count += 1
             held = Held(f"{self.name}-{self._count}", body, 0)
             self.messages[held.message_id] = held
             self.sim.trace.add(self.name, "sent", body, delay)
             self._show(held, delay)
-            delay += self.sim.rng.uniform(0, 2)
 
     def receive(self, most: int) -> list[Held]:
         """A batch of visible messages, in any order; those received too often go to the dead letters."""

@@ -12,8 +12,8 @@ from tests.simulation.functions import Lambda
 from tests.simulation.sim import Sim
 from tests.simulation.streams import Delivery, Streams
 
-SLOW_SECONDS = 6.0
-STORM_SECONDS = 240.0
+# What a push takes: on a good day, and on others.
+USUAL_SECONDS = (0.005, 0.05, 0.2)
 
 
 class Gateway:
@@ -27,23 +27,22 @@ class Gateway:
         self._streams = streams
         self._throttled_until: dict[str, float] = {}
         self._count = 0
+        self._usual_seconds = sim.rng.choice(USUAL_SECONDS)
 
     async def push(self, connection_id: str, data: bytes, seconds: float) -> None:
         """One frame for a client, as the engine sends it."""
         await self.sim.faults.crossing()
-        await self.sim.faults.trip(0.005)
+        await self.sim.faults.trip(self._usual_seconds)
         if connection_id not in self.open:
             raise ConnectionGone(f"socket {connection_id} is gone")
-        kind = self.sim.faults.draw(Kind.THROTTLED, Kind.PUSH_SLOW, Kind.PUSH_LOST)
+        kind = self.sim.faults.draw(Kind.THROTTLED, Kind.PUSH_SLOW, Kind.PUSH_LOST, where=connection_id)
         if kind == Kind.THROTTLED:
-            seconds = STORM_SECONDS * self.sim.rng.random() ** 4
-            self.sim.faults.last_for(seconds)
-            self._throttled_until[connection_id] = self.sim.loop.time() + seconds
+            self._throttled_until[connection_id] = self.sim.loop.time() + self.sim.faults.seconds(kind)
         if self.sim.faults.active and self.sim.loop.time() < self._throttled_until.get(connection_id, 0.0):
             raise PushError("push: status 429")
         delivery = self._streams.pushing(connection_id, data)
         if kind == Kind.PUSH_SLOW:
-            slow = self.sim.rng.uniform(0, SLOW_SECONDS)
+            slow = self.sim.faults.seconds(kind)
             if slow > seconds:
                 # It gets there all the same, after the caller has given up.
                 self.sim.loop.on(None, self._later(connection_id, data, delivery, slow))

@@ -5,10 +5,12 @@ import gc
 import sys
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
+from types import MappingProxyType
 from typing import Any, cast
 
 from chalicelib import bootstrap
@@ -21,12 +23,12 @@ from chalicelib.store.ledger import Ledger
 from chalicelib.telemetry import Telemetry
 from chalicelib.venues.base import Chain, Venue
 from tests.simulation.clients import Clients
-from tests.simulation.clockwork import Host
+from tests.simulation.clockwork import EPOCH, Host
 from tests.simulation.faults import Kind
 from tests.simulation.functions import EventSource, Hands, Lambda
 from tests.simulation.invariants import Invariants
 from tests.simulation.market import FaultyChain, Moods, with_faults
-from tests.simulation.postgres import EPOCH, Backends, Server
+from tests.simulation.postgres import Backends, Server
 from tests.simulation.queues import SimulatedQueue
 from tests.simulation.sim import Sim
 from tests.simulation.sockets import Gateway
@@ -39,8 +41,10 @@ SWEEP_SECONDS = 60.0
 SETTLED_SECONDS = 8 * 3600.0
 LOOK_SECONDS = 20.0
 EVENTS_EVERY_SECONDS = 20.0
-RESTART_SECONDS = 20.0
 SKEW_SECONDS = 2.0
+
+
+NO_CHANGE: Mapping[Kind, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -188,9 +192,7 @@ class World:
             if self.sim.faults.draw(*[Kind.DEPLOY] * 5):
                 self.machine.deploy()
             if self.sim.faults.draw(*[Kind.DATABASE_RESTART] * 3):
-                seconds = self.sim.rng.uniform(0, RESTART_SECONDS)
-                self.sim.faults.last_for(seconds)
-                self.server.restart(seconds)
+                self.server.restart(self.sim.faults.seconds(Kind.DATABASE_RESTART))
 
     def _build(self, host: Host, hands: Hands) -> Engine:
         clock = SimulatedClock(self.sim, self.sim.rng.uniform(-SKEW_SECONDS, SKEW_SECONDS))
@@ -223,10 +225,11 @@ class World:
         return bootstrap.simulated_market(self._settings, Ledger(database), clock=clock, entropy=entropy)[1]
 
 
-def run(seed: int, backends: Backends) -> Report:
-    """One simulation, from beginning to end."""
+def run(seed: int, backends: Backends, rates: Mapping[Kind, float] = NO_CHANGE) -> Report:
+    """One simulation, from beginning to end; `rates` takes the place of what the seed would draw for some faults."""
     backends.reset()
     world = World(seed, backends)
+    world.sim.faults.rates |= rates
     asyncio.set_event_loop(world.sim.loop)
     try:
         world.sim.loop.run_until_complete(world.live())
@@ -247,14 +250,7 @@ def run(seed: int, backends: Backends) -> Report:
 def _end(world: World) -> None:
     """Let go of what the simulation left unfinished; its finally blocks run now, and find nothing to act on."""
     loop = world.sim.loop
-    for host in world.machine.hosts:
-        host.die()
-        host.tasks.clear()
-    for task in asyncio.all_tasks(loop):
-        # Nobody is to be warned of what was left on purpose.
-        task._log_destroy_pending = False  # type: ignore[attr-defined]
-    bootstrap._engine = None
-    world.__dict__.clear()
+    _abandon(world)
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -263,3 +259,15 @@ def _end(world: World) -> None:
         loop.close()
         asyncio.set_event_loop(None)
     sys.unraisablehook = hook
+
+
+def _abandon(world: World) -> None:
+    """Drop the last references to all that was under way, those of this function included."""
+    for host in world.machine.hosts:
+        host.die()
+        host.tasks.clear()
+    for task in asyncio.all_tasks(world.sim.loop):
+        # Nobody is to be warned of what was left on purpose.
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+    bootstrap._engine = None
+    world.__dict__.clear()

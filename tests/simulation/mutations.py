@@ -1,0 +1,128 @@
+"""What the engine's promises stand on, switched off one at a time: each time a simulation must notice."""
+
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from chalicelib.execution.batch import BatchWorker
+from chalicelib.execution.executor import Executor
+from chalicelib.execution.recovery import Sweeper
+from chalicelib.store import journal, streams
+from chalicelib.streaming.publisher import Publisher
+from chalicelib.streaming.sockets import Sockets
+from chalicelib.venues.simulated.chain import SimulatedChain
+from tests.simulation import postgres
+from tests.simulation.faults import Kind
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A change of the engine: of parts of the text of a function, or of a named statement."""
+
+    what: str
+    where: Callable[..., Any] | tuple[dict[str, str], str]
+    # Each present part, and what takes its place.
+    changes: Mapping[str, str]
+    # Rates of the faults that this protects from, where those would seldom meet by themselves.
+    rates: Mapping[Kind, float] = field(default_factory=dict)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The engine without it, for a while."""
+        if isinstance(self.where, tuple):
+            statements, name = self.where
+            original = statements[name]
+            statements[name] = self._changed(original)
+            postgres.NAMES[statements[name]] = name
+            try:
+                yield
+            finally:
+                statements[name] = original
+        else:
+            function = inspect.unwrap(self.where)
+            code, function.__code__ = function.__code__, self._compiled(function)
+            try:
+                yield
+            finally:
+                function.__code__ = code
+
+    def _changed(self, text: str) -> str:
+        for present, instead in self.changes.items():
+            if text.count(present) != 1:
+                raise LookupError(f"{self.what}: {present!r} is {text.count(present)} times in {self.where}")
+            text = text.replace(present, instead)
+        return text
+
+    def _compiled(self, function: Any) -> Any:
+        scope = dict(function.__globals__)
+        exec(self._changed(textwrap.dedent(inspect.getsource(function))), scope)
+        return scope[function.__name__].__code__
+
+
+MUTATIONS = (
+    Mutation(
+        "fencing",
+        (journal._SQL, "write_transitions"),
+        {"o.id = i.order_id AND o.claim_token = i.claim_token AND o.last_seq = i.base_seq": "o.id = i.order_id"},
+        {Kind.LONG_PAUSE: 0.04},
+    ),
+    Mutation(
+        "the write-ahead of submissions",
+        Executor._submit,
+        {
+            "valid_until = await hold.sync()": "from datetime import timedelta\n"
+            "    valid_until = self._clock.now() + timedelta(milliseconds=transaction.valid_ms)"
+        },
+    ),
+    Mutation(
+        "the lease of subscriptions",
+        (streams._SQL, "lease"),
+        {"AND (s.lease_until IS NULL OR s.lease_until <= engine_now() OR s.lease_holder = %(holder)s)": ""},
+    ),
+    Mutation(
+        "the look after releasing",
+        Publisher._publish,
+        {"await self._settle([task.result()": "return await self._settle([task.result()"},
+    ),
+    Mutation(
+        "publishing on a refused claim",
+        BatchWorker._refused,
+        {"self._publisher.notify([result.order_id])": "pass"},
+        {Kind.CRASH: 0.05, Kind.DUPLICATE: 0.4},
+    ),
+    Mutation(
+        "the tombstone",
+        SimulatedChain.decide,
+        {
+            "await self._ledger.tombstone(tx_id, order_id, valid_until)": "",
+            "return await self.ask(tx_id)": "answer = await self.ask(tx_id)\n"
+            "    return Answer(outcome=Outcome.DEAD) if answer.outcome == Outcome.UNKNOWN else answer",
+        },
+        {Kind.SWAP_LATE: 0.5, Kind.SQL_SLOW: 0.4},
+    ),
+    Mutation("the sweeper", Sweeper.run, {'"""One sweep.': 'return\n    """One sweep.'}),
+    Mutation(
+        "reconcile before retry",
+        Executor.run,
+        {
+            "return await self._reconcile(hold, hold.open_tx)": "hold.open_tx = None",
+            "(Status.ROUTING, Status.BUILDING)": "(Status.ROUTING, Status.BUILDING, Status.SUBMITTED)",
+        },
+    ),
+    Mutation(
+        "committing a bind before reading",
+        Sockets._bind,
+        {
+            "        )\n    self._publisher.notify([bind.order_id])": "        )",
+            "bound =": "self._publisher.notify([bind.order_id])\n    await self._publisher.drain(1.0)\n    bound =",
+        },
+    ),
+    Mutation(
+        "the number of a bind",
+        (streams._SQL, "release"),
+        {"CASE WHEN s.bind_no = i.bind_no THEN i.last_seq ELSE s.last_seq END": "i.last_seq"},
+    ),
+)
