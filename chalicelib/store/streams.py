@@ -62,7 +62,7 @@ class Streams:
         params = {
             "order_ids": list(order_ids),
             "holder": holder,
-            "passed_over": list(passed_over),
+            "passed_over": sorted(passed_over),
             "lease": LEASE_SECONDS,
             "most": MOST_LEASED,
         }

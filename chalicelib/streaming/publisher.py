@@ -128,8 +128,10 @@ class Publisher:
                 sockets[lease.connection_id].append(lease)
             until = self._clock.monotonic() + PASS_SECONDS
             served = [asyncio.create_task(self._serve(found, until)) for found in sockets.values()]
-            prompt, slow = await asyncio.wait(served, timeout=PROMPT_SECONDS)
-            if slow:
+            await asyncio.wait(served, timeout=PROMPT_SECONDS)
+            # In the order of the leases, so that releases lock rows in the order in which leases do.
+            prompt = [task for task in served if task.done()]
+            if slow := [task for task in served if not task.done()]:
                 finishing = asyncio.create_task(self._finish(slow, order_ids, holder))
                 self._slow.add(finishing)
                 finishing.add_done_callback(self._slow.discard)

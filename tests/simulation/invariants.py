@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from chalicelib.domain.claim import Verdict
 from chalicelib.domain.lifecycle import TERMINAL, Status, is_legal
+from tests.simulation.clockwork import Host
 from tests.simulation.postgres import Backends
 
 if TYPE_CHECKING:
@@ -65,6 +68,9 @@ class Invariants:
         self.statuses: Counter[str] = Counter()
         self._world = world
         self._backends = backends
+        # The newest claim of each order.
+        self._tokens: dict[str, int] = {}
+        world.server.observers.append(self._observe)
 
     def settled(self) -> bool:
         """Whether everything has come to its end."""
@@ -103,11 +109,21 @@ class Invariants:
         """At a moment when nothing runs: nobody who is owed a frame may be left to the sweep without a fault."""
         world = self._world
         for socket, order_id in self._rows(LAGGING):
-            due = world.streams.due_at.get(order_id)
-            if due is None or world.sim.faults.disturbed_until >= due or socket not in world.gateway.open:
+            owed_since = world.streams.owed_since((socket, order_id))
+            if world.sim.faults.disturbed_until >= owed_since or socket not in world.gateway.open:
                 continue
             if not any(socket in held.body for held in world.queues["order-engine-deliveries"].messages.values()):
                 world.sim.violation(f"nobody pushes order {order_id} to {socket}")
+
+    def _observe(self, name: str, _host: Host | None, _began: float, params: Any, rows: list[tuple[Any, ...]]) -> None:
+        """A statement was committed: only the newest claim of an order may have written."""
+        if name == "claim":
+            self._tokens |= {str(row[0]): row[5] for row in rows if row[1] == Verdict.CLAIMED}
+        elif name == "write_transitions":
+            written = {str(row[0]) for row in rows}
+            for entry in json.loads(params["entries"]):
+                if entry["order_id"] in written and entry["claim_token"] != self._tokens[entry["order_id"]]:
+                    self._world.sim.violation(f"order {entry['order_id']} was written under a claim that is over")
 
     def _check_order(self, order: _Order) -> None:
         self.statuses["parked" if order.parked else order.status] += 1

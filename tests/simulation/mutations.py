@@ -26,8 +26,8 @@ class Mutation:
     where: Callable[..., Any] | tuple[dict[str, str], str]
     # Each present part, and what takes its place.
     changes: Mapping[str, str]
-    # Rates of the faults that this protects from, where those would seldom meet by themselves.
-    rates: Mapping[Kind, float] = field(default_factory=dict)
+    # The faults that it protects from, with their rates; there are no others. Without any, races alone must tell.
+    faults: Mapping[Kind, float] = field(default_factory=dict)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -67,7 +67,7 @@ MUTATIONS = (
         "fencing",
         (journal._SQL, "write_transitions"),
         {"o.id = i.order_id AND o.claim_token = i.claim_token AND o.last_seq = i.base_seq": "o.id = i.order_id"},
-        {Kind.LONG_PAUSE: 0.04},
+        {Kind.LONG_PAUSE: 0.03, Kind.DUPLICATE: 0.5, Kind.CHAIN_BLIND: 0.3},
     ),
     Mutation(
         "the write-ahead of submissions",
@@ -76,6 +76,7 @@ MUTATIONS = (
             "valid_until = await hold.sync()": "from datetime import timedelta\n"
             "    valid_until = self._clock.now() + timedelta(milliseconds=transaction.valid_ms)"
         },
+        {Kind.CRASH: 0.05},
     ),
     Mutation(
         "the lease of subscriptions",
@@ -101,9 +102,9 @@ MUTATIONS = (
             "return await self.ask(tx_id)": "answer = await self.ask(tx_id)\n"
             "    return Answer(outcome=Outcome.DEAD) if answer.outcome == Outcome.UNKNOWN else answer",
         },
-        {Kind.SWAP_LATE: 0.5, Kind.SQL_SLOW: 0.4},
+        {Kind.SWAP_LATE: 0.8},
     ),
-    Mutation("the sweeper", Sweeper.run, {'"""One sweep.': 'return\n    """One sweep.'}),
+    Mutation("the sweeper", Sweeper.run, {'"""One sweep.': 'return\n    """One sweep.'}, {Kind.SEND_REFUSED: 0.05}),
     Mutation(
         "reconcile before retry",
         Executor.run,

@@ -8,6 +8,7 @@ from chalicelib.store.streams import LEASE_SECONDS
 from tests.simulation.clockwork import HOST, Host
 from tests.simulation.sim import Sim
 
+NEVER = float("-inf")
 # A socket and an order that it follows.
 Pair = tuple[str, str]
 
@@ -46,7 +47,7 @@ class Streams:
         # For each pair and bind the deliveries.
         self.got: dict[tuple[Pair, int], list[Delivery]] = defaultdict(list)
         # When publishing an order was last due: by an event, a bind, or a claim refused since it is terminal.
-        self.due_at: dict[str, float] = {}
+        self._due_at: dict[str, float] = {}
         self._held: dict[Pair, Lease] = {}
         self._by_host: dict[tuple[str, Pair], list[Lease]] = defaultdict(list)
 
@@ -56,7 +57,7 @@ class Streams:
         match name:
             case "bind" | "bind_first" if rows:
                 self.binds[params["id"], str(params["order_id"])].append(params["after_seq"])
-                self.due_at[str(params["order_id"])] = now
+                self._due_at[str(params["order_id"])] = now
             case "lease":
                 for pair, cursor, bind_no in dict.fromkeys(((row[0], str(row[1])), row[2], row[3]) for row in rows):
                     self._take(Lease(pair, cursor, bind_no, params["holder"], began), host)
@@ -68,9 +69,9 @@ class Streams:
             case "write_transitions":
                 written = {str(row[0]) for row in rows}
                 entries = [entry for entry in json.loads(params["entries"]) if entry["events"]]
-                self.due_at |= {entry["order_id"]: now for entry in entries if entry["order_id"] in written}
+                self._due_at |= {entry["order_id"]: now for entry in entries if entry["order_id"] in written}
             case "claim":
-                self.due_at |= {str(row[0]): now for row in rows if row[1] == "terminal"}
+                self._due_at |= {str(row[0]): now for row in rows if row[1] == "terminal"}
 
     def pushing(self, connection_id: str, data: bytes) -> Delivery | None:
         """A container pushes a frame; None for one that is not an event."""
@@ -98,6 +99,11 @@ class Streams:
         if delivery.seq > highest + 1:
             self.sim.violation(f"frame {delivery.seq} of bind {lease.bind_no} follows {highest}: {lease.pair}")
         before.append(delivery)
+
+    def owed_since(self, pair: Pair) -> float:
+        """When a socket should last have been served; never while whoever held the lease was dead and it not over."""
+        held, due = self._held.get(pair), self._due_at.get(pair[1], NEVER)
+        return NEVER if held is not None and not held.released and held.expires_at >= due else due
 
     def missing(self, pair: Pair, last_seq: int) -> list[int]:
         """The frames of its newest bind that a socket has not got."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
-from types import MappingProxyType
 from typing import Any, cast
 
 from chalicelib import bootstrap
@@ -42,9 +41,6 @@ SETTLED_SECONDS = 8 * 3600.0
 LOOK_SECONDS = 20.0
 EVENTS_EVERY_SECONDS = 20.0
 SKEW_SECONDS = 2.0
-
-
-NO_CHANGE: Mapping[Kind, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -148,7 +144,7 @@ class World:
         self.moods = Moods(sim)
         self._settings = Settings(
             database_url="postgresql://simulated",
-            venue_time_scale=sim.rng.choice((0.0, 0.3, 1.0, 1.0)),
+            venue_time_scale=sim.rng.choice((0.0, 0.0, 0.3, 1.0)),
             sweep_backlog_limit=sim.rng.choice((0, 1000)),
         )
         self._outside = self._market_outside()
@@ -225,11 +221,12 @@ class World:
         return bootstrap.simulated_market(self._settings, Ledger(database), clock=clock, entropy=entropy)[1]
 
 
-def run(seed: int, backends: Backends, rates: Mapping[Kind, float] = NO_CHANGE) -> Report:
-    """One simulation, from beginning to end; `rates` takes the place of what the seed would draw for some faults."""
+def run(seed: int, backends: Backends, faults: Mapping[Kind, float] | None = None) -> Report:
+    """One simulation, from beginning to end; with the faults that the seed draws, or given ones at given rates."""
     backends.reset()
     world = World(seed, backends)
-    world.sim.faults.rates |= rates
+    if faults is not None:
+        world.sim.faults.rates = dict.fromkeys(Kind, 0.0) | dict(faults)
     asyncio.set_event_loop(world.sim.loop)
     try:
         world.sim.loop.run_until_complete(world.live())
