@@ -31,6 +31,10 @@ class TooLarge(ClientError):
     """A body or frame above its size limit."""
 
 
+class KeyReused(ClientError):
+    """An Idempotency-Key that stands for another order."""
+
+
 class UnsupportedMediaType(ClientError):
     """A body that is declared to be something other than JSON."""
 
@@ -58,6 +62,10 @@ class Fault(StrEnum):
     AMOUNT_TOO_PRECISE = "amount_too_precise"
     AMOUNT_TOO_LARGE = "amount_too_large"
     INVALID_SLIPPAGE = "invalid_slippage"
+
+    # The key that an order is posted under.
+    INVALID_IDEMPOTENCY_KEY = "invalid_idempotency_key"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
 
     # The fields of a socket frame.
     MISSING_ORDER_ID = "missing_order_id"
@@ -95,6 +103,13 @@ class OrderInDoubt(EngineError):
     def __init__(self, order_id: UUID) -> None:
         super().__init__(f"whether order {order_id} was accepted is not known, ask for it")
         self.order_id = order_id
+
+
+class KeyInDoubt(EngineError):
+    """The same for an order posted under a key, which another post's order may hold: the client posts it again."""
+
+    def __init__(self) -> None:
+        super().__init__("whether the order was accepted is not known, post it again with the same Idempotency-Key")
 
 
 class StatementRefused(EngineError):

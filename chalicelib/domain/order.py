@@ -1,5 +1,6 @@
 """An order as the client placed it, validated and in base units."""
 
+import hashlib
 import re
 from decimal import Decimal
 from uuid import UUID
@@ -29,3 +30,18 @@ class Terms(msgspec.Struct, frozen=True, rename="camel"):
     amount: int
     # 0 <= s < 1; 0.02 = 2 %.
     slippage_tolerance: Decimal
+
+    def digest(self) -> bytes:
+        """The same for the same terms, in whatever spelling they were posted."""
+        return hashlib.sha256(msgspec.json.encode(self)).digest()
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a post."""
+
+    # Of an earlier post where that one holds the key.
+    order_id: UUID
+    # False where the key stands for another order.
+    same_terms: bool = True
+    # No worker has ever claimed the order: it may lack its message.
+    waiting: bool = True

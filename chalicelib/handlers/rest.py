@@ -13,6 +13,8 @@ from chalicelib.bootstrap import Engine, engine
 from chalicelib.domain.errors import (
     ClientError,
     Fault,
+    KeyInDoubt,
+    KeyReused,
     NotFound,
     OrderInDoubt,
     QueueError,
@@ -55,7 +57,10 @@ def execute(request: Request) -> Reply:
     """POST /api/orders/execute: accept an order."""
 
     async def work(parts: Engine) -> Reply:
-        order_id = await parts.intake.accept(_body(request), request.headers.get("content-type"))
+        headers = request.headers
+        order_id = await parts.intake.accept(
+            _body(request), headers.get("content-type"), headers.get("idempotency-key")
+        )
         return _json(200, {"orderId": str(order_id), "message": MESSAGE})
 
     return _reply(work)
@@ -120,7 +125,7 @@ def _html() -> str:
 
 
 # Where it is not 400.
-_STATUSES: dict[type[ClientError], int] = {NotFound: 404, TooLarge: 413, UnsupportedMediaType: 415}
+_STATUSES: dict[type[ClientError], int] = {NotFound: 404, KeyReused: 409, TooLarge: 413, UnsupportedMediaType: 415}
 
 
 def _reply(work: Callable[[Engine], Awaitable[Reply]]) -> Reply:
@@ -134,6 +139,9 @@ def _reply(work: Callable[[Engine], Awaitable[Reply]]) -> Reply:
             return _json(_STATUSES.get(type(error), 400), {"error": str(error), "code": error.code})
         except OrderInDoubt as error:
             body = {"error": str(error), "code": "outcome_unknown", "orderId": str(error.order_id)}
+            return _json(503, body, {"Retry-After": RETRY_AFTER_SECONDS})
+        except KeyInDoubt as error:
+            body = {"error": str(error), "code": "outcome_unknown"}
             return _json(503, body, {"Retry-After": RETRY_AFTER_SECONDS})
         except (Unavailable, StatementRefused) as error:
             parts.telemetry.failure("request refused", error)

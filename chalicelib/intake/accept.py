@@ -5,18 +5,18 @@ from typing import Protocol
 from uuid import UUID
 
 from chalicelib.domain.clock import Clock, Entropy, uuid7
-from chalicelib.domain.errors import OrderInDoubt, OutcomeUnknown
+from chalicelib.domain.errors import Fault, KeyInDoubt, KeyReused, OrderInDoubt, OutcomeUnknown
 from chalicelib.domain.message import Message, MessageQueue
-from chalicelib.domain.order import Terms
-from chalicelib.intake.validation import terms
+from chalicelib.domain.order import Accepted, Terms
+from chalicelib.intake.validation import idempotency_key, terms
 from chalicelib.telemetry import Telemetry
 
 
 class OrderStore(Protocol):
     """Where accepted orders are stored."""
 
-    async def accept(self, order_id: UUID, terms: Terms, ts: datetime) -> None:
-        """Store an order and its first event."""
+    async def accept(self, order_id: UUID, terms: Terms, ts: datetime, key: str | None) -> Accepted:
+        """Store an order and its first event, unless the key is held by an earlier one."""
         ...
 
 
@@ -32,16 +32,27 @@ class Intake:
         self._entropy = entropy
         self._telemetry = telemetry
 
-    async def accept(self, body: bytes, content_type: str | None) -> UUID:
-        """The new order's id. Raises ClientError; Unavailable where nothing was stored; OrderInDoubt."""
+    async def accept(self, body: bytes, content_type: str | None, key_header: str | None) -> UUID:
+        """The id of the new order, or of the one that was stored under the same key.
+
+        Raises ClientError; Unavailable where nothing was stored; OrderInDoubt, with a key KeyInDoubt.
+        """
+        key = idempotency_key(key_header)
         wanted = terms(body, content_type)
-        order_id = uuid7(self._clock, self._entropy)
+        new_id = uuid7(self._clock, self._entropy)
         try:
-            await self._orders.accept(order_id, wanted, self._clock.now())
+            accepted = await self._orders.accept(new_id, wanted, self._clock.now(), key)
         except OutcomeUnknown as error:
-            raise OrderInDoubt(order_id) from error
-        if await self._queue.send([Message(str(order_id))]):
+            raise (KeyInDoubt() if key else OrderInDoubt(new_id)) from error
+        if not accepted.same_terms:
+            raise KeyReused(
+                Fault.IDEMPOTENCY_KEY_REUSED,
+                "Idempotency-Key was used for another order within 24 hours, post this one with a key of its own",
+            )
+        order_id = accepted.order_id
+        if accepted.waiting and await self._queue.send([Message(str(order_id))]):
             # The order is safe all the same.
             self._telemetry.failure("order left to the sweep", "the queue took no message", orderId=str(order_id))
-        self._telemetry.accepted(order_id)
+        if order_id == new_id:
+            self._telemetry.accepted(order_id)
         return order_id

@@ -1,4 +1,4 @@
-"""From the body of a POST to the terms of an order, or to a `ClientError` that names the field at fault.
+"""From a POST to its key and the terms of its order, or to a `ClientError` that names the field at fault.
 
 The codes are those of `chalicelib.domain.errors.Fault`. Numbers stay text until their length and exponent are
 known to be small, and never pass through a float.
@@ -21,12 +21,25 @@ DEFAULT_SLIPPAGE = Decimal("0.01")
 MAX_SLIPPAGE_DECIMALS = 24
 MAX_NUMBER_LENGTH = 64
 MAX_EXPONENT = 64
+MAX_KEY_LENGTH = 255
 
 _REQUIRED = ("tokenIn", "tokenOut", "amount")
 _FIELDS = (*_REQUIRED, "slippageTolerance")
 _JSON_TYPE = re.compile(r"(?:application|text)/json|application/[a-z0-9!#$&^_.+-]+\+json")
 # JSON's own grammar without the sign; [0-9] because \d takes the digits of every script.
 _DECIMAL = re.compile(r"(?P<whole>0|[1-9][0-9]*)(?:\.(?P<fraction>[0-9]+))?(?:[eE](?P<power>[+-]?[0-9]+))?")
+
+_VISIBLE_ASCII = re.compile(r"[!-~]+")
+
+
+def idempotency_key(header: str | None) -> str | None:
+    """The key that an order is posted under; None where the header is not there."""
+    if header is None or (len(header) <= MAX_KEY_LENGTH and _VISIBLE_ASCII.fullmatch(header)):
+        return header
+    raise ClientError(
+        Fault.INVALID_IDEMPOTENCY_KEY,
+        f"Idempotency-Key must have 1 to {MAX_KEY_LENGTH} characters, all of them visible ASCII",
+    )
 
 
 def terms(body: bytes, content_type: str | None) -> Terms:

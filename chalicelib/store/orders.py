@@ -1,6 +1,6 @@
 """Orders: accepting, showing, listing, claiming, and finding those whose message was lost."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from chalicelib.domain.claim import LEASE_SECONDS, Claim, ClaimResult, OpenSubmi
 from chalicelib.domain.clock import Clock, Entropy, uuid7
 from chalicelib.domain.errors import OutcomeUnknown, StatementRefused, Unavailable
 from chalicelib.domain.lifecycle import TERMINAL, Status
-from chalicelib.domain.order import DEFAULT_ACCOUNT, DEFAULT_TYPE, Terms
+from chalicelib.domain.order import DEFAULT_ACCOUNT, DEFAULT_TYPE, Accepted, Terms
 from chalicelib.domain.retry import MAX_CRASHES
 from chalicelib.store.database import Database
 from chalicelib.store.statements import load
@@ -22,6 +22,7 @@ _FIRST_META = '{"bound":true}'
 RESEND_SECONDS = 60
 # The client still waits when a lost reply is asked about.
 ASK_SECONDS = 1.0
+KEY_SECONDS = 24 * 60 * 60
 _NEWEST = UUID(int=2**128 - 1)
 
 
@@ -47,8 +48,11 @@ class Orders:
         self._clock = clock
         self._entropy = entropy
 
-    async def accept(self, order_id: UUID, terms: Terms, ts: datetime) -> None:
-        """Store an order and its first event. A lost reply is made up for, or reported as OutcomeUnknown."""
+    async def accept(self, order_id: UUID, terms: Terms, ts: datetime, key: str | None) -> Accepted:
+        """Store an order and its first event, unless the key is held by an earlier one.
+
+        A lost reply is made up for, or reported as OutcomeUnknown.
+        """
         params = {
             "id": order_id,
             "payload": msgspec.json.encode(terms).decode(),
@@ -57,12 +61,20 @@ class Orders:
             "account": DEFAULT_ACCOUNT,
             "type": DEFAULT_TYPE,
         }
+        if key is None:
+            await self._store("accept", params)
+            return Accepted(order_id=order_id)
+        params |= {"key": key, "digest": terms.digest(), "lifetime": KEY_SECONDS}
+        ((holder, same_terms, waiting),) = await self._store("accept_keyed", params)
+        return Accepted(order_id=holder, same_terms=same_terms, waiting=waiting)
+
+    async def _store(self, statement: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         try:
-            await self._database.fetch(_SQL["accept"], params)
+            return await self._database.fetch(_SQL[statement], params)
         except OutcomeUnknown as lost:
             try:
                 # Where the first statement took effect, or still does, this one waits for it and changes nothing.
-                await self._database.fetch(_SQL["accept"], params, seconds=ASK_SECONDS)
+                return await self._database.fetch(_SQL[statement], params, seconds=ASK_SECONDS)
             except (Unavailable, StatementRefused):
                 raise lost from None
 

@@ -42,10 +42,15 @@ class Request:
     """A request as the framework hands it over."""
 
     def __init__(
-        self, body: bytes = b"", content_type: str | None = "application/json", query: dict[str, str] | None = None
+        self,
+        body: bytes = b"",
+        content_type: str | None = "application/json",
+        query: dict[str, str] | None = None,
+        key: str | None = None,
     ) -> None:
         self.raw_body = body
-        self.headers = {"content-type": content_type} if content_type else {}
+        headers = {"content-type": content_type, "idempotency-key": key}
+        self.headers = {name: value for name, value in headers.items() if value is not None}
         self.query_params = query
 
 

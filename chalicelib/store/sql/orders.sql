@@ -1,13 +1,51 @@
+-- name: order
+INSERT INTO orders (id, payload, status, created_at, last_update, account, type, last_seq, enqueued_at)
+SELECT %(id)s, %(payload)s, 'pending', %(ts)s, %(ts)s, %(account)s, %(type)s, 1, engine_now()
+
+-- name: event
+INSERT INTO order_events (order_id, seq, status, meta, ts)
+SELECT id, 1, 'pending', %(meta)s, %(ts)s FROM accepted
+
 -- name: accept
 -- An order and its first event; run twice, it leaves one.
 WITH accepted AS (
-    INSERT INTO orders (id, payload, status, created_at, last_update, account, type, last_seq, enqueued_at)
-    VALUES (%(id)s, %(payload)s, 'pending', %(ts)s, %(ts)s, %(account)s, %(type)s, 1, engine_now())
+    :order
     ON CONFLICT (id) DO NOTHING
     RETURNING id
 )
-INSERT INTO order_events (order_id, seq, status, meta, ts)
-SELECT id, 1, 'pending', %(meta)s, %(ts)s FROM accepted
+:event
+
+-- name: accept_keyed
+-- The same for whoever gets the key; tells the others whose it is. Run twice, it leaves one order and one answer.
+WITH held AS (
+    INSERT INTO idempotency_keys AS k (key, order_id, digest, expires_at)
+    VALUES (%(key)s, %(id)s, %(digest)s, engine_now() + %(lifetime)s * interval '1 second')
+    -- Not DO NOTHING: who waited for another's row does not see it in its snapshot, while an UPDATE returns its latest
+    -- version, which it leaves as it is unless the key has expired.
+    ON CONFLICT (key) DO UPDATE SET
+        order_id = CASE WHEN k.expires_at <= engine_now() THEN excluded.order_id ELSE k.order_id END,
+        digest = CASE WHEN k.expires_at <= engine_now() THEN excluded.digest ELSE k.digest END,
+        expires_at = CASE WHEN k.expires_at <= engine_now() THEN excluded.expires_at ELSE k.expires_at END
+    RETURNING order_id, digest
+), accepted AS (
+    :order
+    FROM held WHERE order_id = %(id)s
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+), logged AS (
+    :event
+)
+-- An order that is not in the snapshot was stored just now. A message too many does no harm; enqueued_at stays, since a
+-- re-send that the queue refuses must not put off the sweep.
+SELECT held.order_id, held.digest = %(digest)s, coalesce(o.status = 'pending' AND o.claim_token = 0, true)
+FROM held LEFT JOIN orders o ON o.id = held.order_id
+
+-- name: expire_keys
+WITH expired AS (
+    SELECT key FROM idempotency_keys WHERE expires_at <= engine_now()
+    ORDER BY expires_at LIMIT %(most)s FOR UPDATE SKIP LOCKED
+)
+DELETE FROM idempotency_keys k USING expired WHERE k.key = expired.key
 
 -- name: record
 id, payload::text, status, created_at, last_update, attempts, failure_reason, tx_hash
