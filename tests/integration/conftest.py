@@ -1,5 +1,5 @@
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
@@ -14,6 +14,7 @@ from local.migrate import MIGRATIONS, migrate
 from local.postgres import Postgres, ephemeral
 from tests.integration.gateway import Gateway
 from tests.integration.rig import Rig
+from tests.integration.sessions import Session
 
 TEMPLATE = "engine_template"
 
@@ -100,3 +101,16 @@ def rig(
     yield rig
     rig.close()
     bootstrap.close()
+
+
+@pytest.fixture
+def session(rig: Rig) -> Iterator[Callable[[], Session]]:
+    opened: list[Session] = []
+
+    def opening() -> Session:
+        opened.append(Session(rig.database_url))
+        return opened[-1]
+
+    yield opening
+    for each in opened:
+        each.close()

@@ -6,8 +6,11 @@ from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures import wait as wait_for
 from typing import Any
 
+import pytest
+
+from chalicelib import bootstrap
 from chalicelib.bootstrap import Engine
-from chalicelib.domain.errors import OutcomeUnknown
+from chalicelib.domain.errors import OutcomeUnknown, Unavailable
 from chalicelib.execution.batch import Received
 from chalicelib.execution.executor import Executor
 from chalicelib.store.database import Database
@@ -100,3 +103,22 @@ def lose_reply(database: Database, at: int, *, after: bool, error: type[OutcomeU
 
     database.fetch = losing  # type: ignore[method-assign]
     return lost
+
+
+def break_statements(monkeypatch: pytest.MonkeyPatch, *faults: str) -> list[str]:
+    """Have the next statements of the work connection fail; returns what is sent."""
+    work = bootstrap.engine().work
+    fetch, left, sent = work.fetch, list(faults), []
+
+    async def broken(statement: str, params: Mapping[str, Any] | None = None, **more: Any) -> Any:
+        sent.append(statement)
+        fault = left.pop(0) if left else ""
+        if fault == "unreachable":
+            raise Unavailable("database: no connection")
+        rows = [] if fault == "lost before" else await fetch(statement, params, **more)
+        if fault:
+            raise OutcomeUnknown("database: the reply was lost")
+        return rows
+
+    monkeypatch.setattr(work, "fetch", broken)
+    return sent

@@ -1,18 +1,17 @@
 """A database that goes away, falls silent, or loses replies: nothing is lost, and every request is answered."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from chalicelib import bootstrap
-from chalicelib.domain.errors import OutcomeUnknown, Unavailable
 from chalicelib.handlers import rest
 from chalicelib.store import database as module
 from chalicelib.store import orders
+from tests.integration.faults import break_statements
 from tests.integration.proxy import Proxy
 from tests.integration.rig import SOL_TO_USDC, Request, Rig
 
@@ -26,25 +25,6 @@ def end_sessions(rig: Rig) -> None:
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     rig.wait(rig.alone)
-
-
-def break_statements(monkeypatch: pytest.MonkeyPatch, *faults: str) -> list[str]:
-    """Have the next statements of the work connection fail; returns what is sent."""
-    work = bootstrap.engine().work
-    fetch, left, sent = work.fetch, list(faults), []
-
-    async def broken(statement: str, params: Mapping[str, Any] | None = None, **more: Any) -> Any:
-        sent.append(statement)
-        fault = left.pop(0) if left else ""
-        if fault == "unreachable":
-            raise Unavailable("database: no connection")
-        rows = [] if fault == "lost before" else await fetch(statement, params, **more)
-        if fault:
-            raise OutcomeUnknown("database: the reply was lost")
-        return rows
-
-    monkeypatch.setattr(work, "fetch", broken)
-    return sent
 
 
 @pytest.fixture

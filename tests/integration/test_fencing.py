@@ -1,13 +1,10 @@
 """Statements that meet on one row: whoever waited for it decides on what it finds then, never on what it saw before."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg
 import pytest
 
 from chalicelib.domain.claim import LEASE_SECONDS
@@ -17,50 +14,10 @@ from chalicelib.store.statements import load
 from chalicelib.venues.simulated.chain import SimulatedChain
 from tests.integration.faults import SECONDS, executor_of
 from tests.integration.rig import Rig
+from tests.integration.sessions import Session, await_lock
 
 ORDERS, LEDGER, STREAMS = load("orders"), load("ledger"), load("streams")
 LEASE_OVER = LEASE_SECONDS + 1
-Rows = list[tuple[Any, ...]]
-
-
-class Session:
-    """A connection of its own, in a transaction until it is told to commit."""
-
-    def __init__(self, url: str) -> None:
-        self.connection = psycopg.connect(url)
-        self._thread = ThreadPoolExecutor(1)
-
-    def run(self, statement: str, params: dict[str, Any]) -> Rows:
-        cursor = self.connection.execute(statement, params)
-        return cursor.fetchall() if cursor.description else []
-
-    def start(self, statement: str, params: dict[str, Any]) -> "Future[Rows]":
-        return self._thread.submit(self.run, statement, params)
-
-    def close(self) -> None:
-        self._thread.shutdown()
-        self.connection.close()
-
-
-@pytest.fixture
-def session(rig: Rig) -> Iterator[Callable[[], Session]]:
-    opened: list[Session] = []
-
-    def opening() -> Session:
-        opened.append(Session(rig.database_url))
-        return opened[-1]
-
-    yield opening
-    for each in opened:
-        each.close()
-
-
-def await_lock(rig: Rig, session: Session) -> None:
-    """Wait until a session waits for another's lock."""
-    deadline = time.monotonic() + SECONDS
-    pid = session.connection.info.backend_pid
-    while rig.sql("SELECT wait_event_type FROM pg_stat_activity WHERE pid = %s", pid) != [("Lock",)]:
-        assert time.monotonic() < deadline
 
 
 def claim(order_id: str, *, last_resort: bool = False) -> dict[str, Any]:

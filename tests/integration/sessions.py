@@ -1,0 +1,39 @@
+"""Database sessions beside the engine's, whose transactions stay open until they are told to commit."""
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+
+from tests.integration.faults import SECONDS
+from tests.integration.rig import Rig
+
+Rows = list[tuple[Any, ...]]
+
+
+class Session:
+    """A connection of its own, in a transaction until it is told to commit."""
+
+    def __init__(self, url: str) -> None:
+        self.connection = psycopg.connect(url)
+        self._thread = ThreadPoolExecutor(1)
+
+    def run(self, statement: str, params: dict[str, Any]) -> Rows:
+        cursor = self.connection.execute(statement, params)
+        return cursor.fetchall() if cursor.description else []
+
+    def start(self, statement: str, params: dict[str, Any]) -> "Future[Rows]":
+        return self._thread.submit(self.run, statement, params)
+
+    def close(self) -> None:
+        self._thread.shutdown()
+        self.connection.close()
+
+
+def await_lock(rig: Rig, session: Session) -> None:
+    """Wait until a session waits for another's lock."""
+    deadline = time.monotonic() + SECONDS
+    pid = session.connection.info.backend_pid
+    while rig.sql("SELECT wait_event_type FROM pg_stat_activity WHERE pid = %s", pid) != [("Lock",)]:
+        assert time.monotonic() < deadline
