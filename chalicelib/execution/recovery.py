@@ -13,10 +13,12 @@ MOST = 1000
 MOST_WHILE_BEHIND = 100
 # Forgetting a socket forgets all that it follows.
 MOST_EXPIRED = 200
+# Keeps pace with 300 keyed orders a second.
+MOST_EXPIRED_KEYS = 20_000
 
 
-class DueOrders(Protocol):
-    """Which orders need a message."""
+class OrderStore(Protocol):
+    """Which orders need a message, and the keys they were posted under."""
 
     async def due(self, limit: int) -> list[UUID]:
         """Living orders whose message must have been lost, marked as sent again."""
@@ -24,6 +26,10 @@ class DueOrders(Protocol):
 
     async def due_parked(self, limit: int) -> list[UUID]:
         """Parked orders whose transaction should be asked for once more, marked as sent."""
+        ...
+
+    async def expire_keys(self, most: int) -> None:
+        """Forget idempotency keys that are free again."""
         ...
 
 
@@ -45,7 +51,7 @@ class Sweeper:
     def __init__(
         self,
         *,
-        orders: DueOrders,
+        orders: OrderStore,
         sockets: LaggingSockets,
         orders_queue: MessageQueue,
         dead_letters: MessageQueue,
@@ -67,11 +73,15 @@ class Sweeper:
         # Only the dead-letter function claims parked orders.
         parked = await self._resend(self._dead_letters, "parked orders", self._orders.due_parked(MOST_WHILE_BEHIND))
         lagging = await self._resend(self._deliveries, "sockets", self._lagging())
-        try:
-            await self._sockets.expire(MOST_EXPIRED)
-        except (Unavailable, StatementRefused) as error:
-            self._telemetry.failure("expired sockets left to the next sweep", error)
+        await self._forget("sockets", self._sockets.expire(MOST_EXPIRED))
+        await self._forget("idempotency keys", self._orders.expire_keys(MOST_EXPIRED_KEYS))
         self._telemetry.swept(due, parked, lagging)
+
+    async def _forget(self, what: str, forgetting: Awaitable[None]) -> None:
+        try:
+            await forgetting
+        except (Unavailable, StatementRefused) as error:
+            self._telemetry.failure(f"expired {what} left to the next sweep", error)
 
     async def _lagging(self) -> list[str]:
         return [delivery_body(connection_id) for connection_id in await self._sockets.lagging(MOST)]

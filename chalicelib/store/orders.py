@@ -1,4 +1,4 @@
-"""Orders: accepting, showing, listing, claiming, and finding those whose message was lost."""
+"""Orders: accepting, once for a key; showing, listing, claiming, and finding those whose message was lost."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -122,6 +122,10 @@ class Orders:
     async def due_parked(self, limit: int) -> list[UUID]:
         """Parked orders whose transaction should be asked for once more, marked as sent."""
         return [row[0] for row in await self._database.fetch(_SQL["due_parked"], {"limit": limit})]
+
+    async def expire_keys(self, most: int) -> None:
+        """Forget idempotency keys that are free again."""
+        await self._database.insist(_SQL["expire_keys"], {"most": most})
 
     async def migration(self) -> str:
         """The newest migration that the database has."""

@@ -156,6 +156,19 @@ def test_a_peer_that_takes_bytes_and_never_answers_is_given_up(rig: Rig, proxy: 
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_keyed_post_to_a_silent_peer_is_settled_by_posting_again(rig: Rig, proxy: Proxy) -> None:
+    rig.post()
+    proxy.silent = True
+    reply = rest.execute(Request(BODY, key="key"))
+    assert (reply.status, json.loads(reply.body)["code"]) == (503, "outcome_unknown")
+    proxy.silent = False
+    rig.wait(lambda: rest.health().status == 200)
+    replies = [rest.execute(Request(BODY, key="key")) for _ in range(2)]
+    assert replies[0] == replies[1]
+    assert rig.sql("SELECT count(*) FROM orders") == [(2,)]
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_silent_peer_fails_a_probe_and_not_the_request(
     rig: Rig, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,6 +114,10 @@ def filled(rig: Rig) -> Rig:
         "INSERT INTO simulated_swaps (tx_id, order_id, outcome, sent_at, lands_at, valid_until) "
         "SELECT id::text, id, 'dead', now(), now(), now() FROM orders"
     )
+    rig.sql(
+        "INSERT INTO idempotency_keys "
+        "SELECT id, id, '', engine_now() + interval '1 day' * mod(row_number() OVER (), 2) FROM orders"
+    )
     rig.sql("INSERT INTO submissions SELECT id::text, id, 1, 'Raydium', 1, 1, now(), now(), null FROM orders")
     rig.sql("ANALYZE")
     return rig
@@ -137,6 +141,12 @@ def test_statements_find_their_rows_by_index(filled: Rig) -> None:
         "give_back": (ORDERS["give_back"], {"ids": ids, "tokens": [0] * len(ids)}),
         "due": (ORDERS["due"], {"gap": 60, "limit": 1000}),
         "due_parked": (ORDERS["due_parked"], {"limit": 100}),
+        "accept_keyed": (
+            ORDERS["accept_keyed"],
+            {"id": uuid4(), "payload": "{}", "meta": "{}", "ts": None, "account": "", "type": ""}
+            | {"key": "x", "digest": b"", "lifetime": 1},
+        ),
+        "expire_keys": (ORDERS["expire_keys"], {"most": 20_000}),
         "newest": (ORDERS["newest"], newest),
         "newest_living": (ORDERS["newest_living"], newest | {"status": "pending"}),
         "newest_ended": (ORDERS["newest_ended"], newest | {"status": "failed"}),

@@ -90,6 +90,7 @@ def test_a_sweep_step_that_fails_leaves_the_others_alone(rig: Rig, monkeypatch: 
     order_id = rig.post()
     rig.bodies("orders")
     rig.advance(100)
+    rig.sql("INSERT INTO idempotency_keys VALUES ('expired', %s, '', engine_now())", order_id)
     sweeper: Sweeper = bootstrap.engine().sweeper
 
     async def failing(_: int) -> list[str]:
@@ -99,6 +100,9 @@ def test_a_sweep_step_that_fails_leaves_the_others_alone(rig: Rig, monkeypatch: 
     monkeypatch.setattr(sweeper._sockets, "expire", failing)
     rig.sweep()
     assert rig.bodies("orders") == [order_id]
+    assert rig.sql("SELECT 1 FROM idempotency_keys") == []
+    monkeypatch.setattr(sweeper._orders, "expire_keys", failing)
+    rig.sweep()
 
 
 def test_expired_sockets_are_forgotten_some_at_a_time(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from chalicelib.domain import token
 from chalicelib.domain.errors import ClientError, Fault, UnsupportedMediaType
 from chalicelib.domain.order import Terms
-from chalicelib.intake.validation import BODY_LIMIT, MAX_BASE_UNITS, terms
+from chalicelib.intake.validation import BODY_LIMIT, MAX_BASE_UNITS, MAX_SLIPPAGE_DECIMALS, idempotency_key, terms
 from tests.hostile import BODIES, JSON_TYPE, SOL_MINT, USDC_MINT, Body, order
 
 SOL, USDC = token.KNOWN[0], token.KNOWN[1]
@@ -166,6 +167,17 @@ def test_a_wrong_type_names_its_field(field: str) -> None:
     assert str(refused(order(**{field: "[]"}))).startswith(field)
 
 
+@given(st.text(alphabet=st.characters(), max_size=300) | st.text(alphabet="~!az", max_size=300))
+def test_a_key_is_kept_as_it_is_or_refused(header: str) -> None:
+    well_formed = 1 <= len(header) <= 255 and all("!" <= letter <= "~" for letter in header)
+    try:
+        assert idempotency_key(header) == header
+        assert well_formed
+    except ClientError as error:
+        assert not well_formed
+        assert error.code == "invalid_idempotency_key"
+
+
 _TOKENS = st.sampled_from([known.name for known in token.KNOWN] + ["FAIL", "FOO"])
 
 
@@ -185,6 +197,46 @@ def test_any_amount_survives_any_spelling(units: int, token_in: str, token_out: 
     order_terms = terms(order(tokenIn=f'"{token_in}"', tokenOut=f'"{token_out}"', amount=text), None)
     assert order_terms.amount == units
     assert msgspec.json.decode(msgspec.json.encode(order_terms), type=Terms) == order_terms
+
+
+# The two tokens, base units of the first, and slippage in units of its last decimal.
+Wanted = tuple[token.Token, token.Token, int, int]
+_NUMBERS = st.integers(1, MAX_BASE_UNITS) | st.sampled_from([1, 2, 10, 20, 10**9, 3 * 10**9])
+_SLIPPAGES = st.integers(0, 10**MAX_SLIPPAGE_DECIMALS - 1) | st.sampled_from([0, 1, 10**21, 10**22, 2 * 10**22])
+_TRADED = st.sampled_from([*token.KNOWN[:4], token.Token("FOO", 9), token.Token("2" * 44, 9, "2" * 44)])
+_WANTED = st.tuples(_TRADED, _TRADED, _NUMBERS, _SLIPPAGES).filter(lambda wanted: wanted[0] != wanted[1])
+_DEFAULT_SLIPPAGE_UNITS = 10**22
+
+
+def _spelled(data: st.DataObject, wanted: Wanted) -> bytes:
+    """A body that asks for an order in one of its spellings."""
+    names = []
+    for each in wanted[:2]:
+        symbols = [] if each.name == each.mint else [each.name, each.name.lower(), each.name.capitalize()]
+        names.append(json.dumps(data.draw(st.sampled_from(symbols + [each.mint] * bool(each.mint)))))
+    omitted = ["", "null"] if wanted[3] == _DEFAULT_SLIPPAGE_UNITS else []
+    return order(
+        tokenIn=names[0],
+        tokenOut=names[1],
+        amount=data.draw(st.sampled_from(_spellings(wanted[2], wanted[0].decimals))),
+        slippageTolerance=data.draw(st.sampled_from(omitted + _spellings(wanted[3], MAX_SLIPPAGE_DECIMALS))),
+    )
+
+
+@given(_WANTED, st.data())
+def test_the_same_order_has_one_digest_in_any_spelling(wanted: Wanted, data: st.DataObject) -> None:
+    first, second = (terms(_spelled(data, wanted), None) for _ in range(2))
+    assert first.digest() == second.digest()
+
+
+@given(_WANTED, _WANTED, st.integers(0, 3), st.data())
+def test_orders_that_differ_in_one_part_have_different_digests(
+    one: Wanted, more: Wanted, part: int, data: st.DataObject
+) -> None:
+    token_in, token_out, units, slippage = (more[at] if at == part else one[at] for at in range(4))
+    other: Any = (token_in, token_out, units, slippage)
+    assume(other != one and token_in != token_out)
+    assert terms(_spelled(data, one), None).digest() != terms(_spelled(data, other), None).digest()
 
 
 @given(st.floats(0, 1, exclude_max=True))

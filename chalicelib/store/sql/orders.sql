@@ -40,13 +40,6 @@ WITH held AS (
 SELECT held.order_id, held.digest = %(digest)s, coalesce(o.status = 'pending' AND o.claim_token = 0, true)
 FROM held LEFT JOIN orders o ON o.id = held.order_id
 
--- name: expire_keys
-WITH expired AS (
-    SELECT key FROM idempotency_keys WHERE expires_at <= engine_now()
-    ORDER BY expires_at LIMIT %(most)s FOR UPDATE SKIP LOCKED
-)
-DELETE FROM idempotency_keys k USING expired WHERE k.key = expired.key
-
 -- name: record
 id, payload::text, status, created_at, last_update, attempts, failure_reason, tx_hash
 
@@ -184,6 +177,13 @@ FROM (
 ) parked
 WHERE o.id = parked.id
 RETURNING o.id
+
+-- name: expire_keys
+-- An array, since the planner would join so many rows by reading the whole table.
+DELETE FROM idempotency_keys WHERE key = ANY(ARRAY(
+    SELECT key FROM idempotency_keys WHERE expires_at <= engine_now()
+    ORDER BY expires_at LIMIT %(most)s FOR UPDATE SKIP LOCKED
+))
 
 -- name: migration
 SELECT coalesce(max(migration_id), 'none') FROM _yoyo_migration
