@@ -4,8 +4,9 @@ import asyncio
 import re
 from collections.abc import Sequence
 from typing import Any
+from uuid import uuid4
 
-from tests.e2e.client import Client
+from tests.e2e.client import EXAMPLE, Client
 from tests.hostile import BODIES, FRAMES
 
 HAPPY = ["pending", "routing", "building", "submitted", "confirmed"]
@@ -29,6 +30,18 @@ async def test_an_order_streams_every_step(client: Client) -> None:
     assert re.fullmatch(r"MOCKTX_[0-9a-f]{24}", frames[4]["meta"]["txHash"])
     assert isinstance(frames[4]["meta"]["executedPrice"], float)
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", frame["ts"]) for frame in frames)
+
+
+async def test_a_post_repeated_under_a_key_in_any_case_is_one_order(client: Client) -> None:
+    url, key = f"{client.endpoints.url}/api/orders/execute", str(uuid4())
+    answers = []
+    for name, amount in (("Idempotency-Key", 3.0), ("IDEMPOTENCY-KEY", "3"), ("idempotency-key", 4)):
+        async with client.session.post(url, json=EXAMPLE | {"amount": amount}, headers={name: key}) as reply:
+            answers.append((reply.status, await reply.json()))
+    first, second, other = answers
+    assert first[0] == 200
+    assert second == first
+    assert (other[0], other[1]["code"]) == (409, "idempotency_key_reused")
 
 
 async def test_every_way_of_binding_gives_the_whole_history(client: Client) -> None:

@@ -1,6 +1,5 @@
 """Database sessions beside the engine's, whose transactions stay open until they are told to commit."""
 
-import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -31,9 +30,13 @@ class Session:
         self.connection.close()
 
 
+def waits_for_lock(rig: Rig, session: Session) -> bool:
+    """Whether a session waits for another's lock."""
+    pid = session.connection.info.backend_pid
+    found: Rows = rig.sql("SELECT wait_event_type FROM pg_stat_activity WHERE pid = %s", pid)
+    return found == [("Lock",)]
+
+
 def await_lock(rig: Rig, session: Session) -> None:
     """Wait until a session waits for another's lock."""
-    deadline = time.monotonic() + SECONDS
-    pid = session.connection.info.backend_pid
-    while rig.sql("SELECT wait_event_type FROM pg_stat_activity WHERE pid = %s", pid) != [("Lock",)]:
-        assert time.monotonic() < deadline
+    rig.wait(lambda: waits_for_lock(rig, session), SECONDS)

@@ -122,7 +122,7 @@ async def told(reply: aiohttp.ClientResponse) -> tuple[int, Any]:
 async def test_a_request_passes_unchanged(client: aiohttp.ClientSession, seen: Emulator) -> None:
     body = b'{"tokenIn": "\xff\x00"}'
     url = URL(f"{EXECUTE}?a=%20x&a=2&b=%2F", encoded=True)
-    headers = {"Content-Type": "text/odd; x=y", "X-Own": "kept", "User-Agent": "mine"}
+    headers = {"Content-Type": "text/odd; x=y", "X-Own": "kept", "User-Agent": "mine", "Idempotency-Key": "a-key"}
     async with client.post(url, data=body, headers=headers) as reply:
         assert reply.status == 418
         assert reply.headers["X-Engine"] == "yes"
