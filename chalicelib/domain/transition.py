@@ -48,6 +48,8 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Status | None
     # True gives the claim back.
     released: bool = False
+    # How many claims in a row crashed, as a release leaves it: one that ended well ends the row.
+    crashes: int = 0
     # When the order may be claimed again, from now; None = at once.
     next_try_ms: int | None = None
     parked: bool = False

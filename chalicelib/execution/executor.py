@@ -11,7 +11,7 @@ from chalicelib.domain.errors import AttemptFailed, EngineError
 from chalicelib.domain.lifecycle import Status
 from chalicelib.domain.order import Terms
 from chalicelib.domain.quote import Quote, Route, price
-from chalicelib.domain.retry import MAX_ATTEMPTS, MAX_CRASHES, backoff_ms, whole_seconds
+from chalicelib.domain.retry import MAX_ATTEMPTS, MAX_CRASHES, MAX_LAST_RESORTS, backoff_ms, whole_seconds
 from chalicelib.domain.transition import Resolved, Submission
 from chalicelib.execution.hold import Hold, TransitionLog
 from chalicelib.routing.router import Router
@@ -92,7 +92,10 @@ class Executor:
     async def resolve(self, claim: Claim) -> Disposition:
         """The same for an order whose message ended among the dead letters: settles it, or sends it on its way."""
         hold = Hold(claim, self._journal, self._clock, self._telemetry)
-        if hold.open_tx is not None:
+        if hold.open_tx is not None and hold.crashes >= MAX_LAST_RESORTS:
+            # Asking is what crashes. The count stays, so that nobody asks again until an operator resumes the order.
+            found = await self._park(hold, f"its claims crashed {hold.crashes} times", crashes=hold.crashes)
+        elif hold.open_tx is not None:
             found = await self._reconcile(hold, hold.open_tx)
         elif hold.crashes >= MAX_CRASHES:
             found = await self._fail(hold, f"the worker crashed {hold.crashes} times while it held the order")
@@ -151,7 +154,7 @@ class Executor:
                 answer = await self._chain.decide(tx_id, hold.order_id, submission.valid_until)
         if answer.outcome == Outcome.UNKNOWN:
             if overdue > (0 if hold.crashes >= MAX_CRASHES else PARK_SECONDS):
-                return await self._park(hold)
+                return await self._park(hold, "its transaction is unknown")
             return await self._ask_later(hold, answer.ask_again or ASK_AGAIN_SECONDS)
         hold.open_tx = None
         if answer.outcome == Outcome.SUCCEEDED:
@@ -198,11 +201,9 @@ class Executor:
         self._ended(hold, None)
         return DONE
 
-    async def _park(self, hold: Hold) -> Disposition:
-        self._telemetry.failure(
-            "order parked for an operator", "its transaction is unknown", orderId=str(hold.order_id)
-        )
-        hold.put(released=True, parked=True)
+    async def _park(self, hold: Hold, why: str, crashes: int = 0) -> Disposition:
+        self._telemetry.failure("order parked for an operator", why, orderId=str(hold.order_id))
+        hold.put(released=True, parked=True, crashes=crashes)
         await hold.sync()
         return DONE
 

@@ -72,6 +72,7 @@ class Hold:
         released: bool = False,
         next_try_ms: int | None = None,
         parked: bool = False,
+        crashes: int = 0,
         submission: Submission | None = None,
         resolved: Resolved | None = None,
     ) -> None:
@@ -92,6 +93,7 @@ class Hold:
                 released=released,
                 next_try_ms=next_try_ms,
                 parked=parked,
+                crashes=crashes,
                 events=events,
                 submission=submission,
                 resolved=resolved,

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from chalicelib import bootstrap
+from chalicelib.domain.retry import MAX_LAST_RESORTS
 from chalicelib.execution import executor as module
 from chalicelib.handlers import queue
 from chalicelib.venues.base import Answer, Outcome
@@ -25,6 +26,10 @@ def die(rig: Rig, order_id: str, times: int, **state: Any) -> None:
             "lease_until = engine_now() - interval '1 second' WHERE id = %s",
             order_id,
         )
+
+
+async def dies(*_: Any) -> Any:
+    raise RuntimeError("the worker dies here")
 
 
 class Chain:
@@ -223,6 +228,34 @@ def test_crashes_up_to_the_bound_with_an_unknown_transaction_park_and_never_fail
     row = rig.row(order_id)
     assert row["parked_at"] is not None
     assert row["outcome"] is None
+
+
+def test_an_order_that_crashes_whoever_asks_for_it_is_parked_and_asked_for_no_more(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_id = rig.post()
+    rig.invoke(order_id)
+    rig.bodies("orders")
+    chain = Chain(monkeypatch)
+    monkeypatch.setattr(executor_of(bootstrap.engine())._submissions, "submission", dies)
+    for _ in range(MAX_LAST_RESORTS):
+        assert rig.row(order_id)["parked_at"] is None
+        # The bound of workers sends it to the dead letters, a crash of their function back to the workers.
+        rig.invoke(order_id)
+        rig.bury()
+        rig.advance(LEASE_OVER)
+    rig.invoke(order_id)
+    rig.bury()
+    row = rig.row(order_id)
+    assert row["parked_at"] is not None
+    assert (row["status"], row["outcome"], row["crashes"]) == ("submitted", None, MAX_LAST_RESORTS)
+    assert len(chain.asked) == MAX_LAST_RESORTS
+    for _ in range(3):
+        rig.advance(3601)
+        rig.sweep()
+        assert rig.bury() == 1
+    assert len(chain.asked) == MAX_LAST_RESORTS
+    assert (rig.row(order_id)["parked_at"], rig.row(order_id)["crashes"]) == (row["parked_at"], MAX_LAST_RESORTS)
 
 
 def test_no_path_ends_an_order_with_an_unresolved_transaction(rig: Rig) -> None:

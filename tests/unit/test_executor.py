@@ -16,7 +16,7 @@ from chalicelib.domain.errors import ClaimLost, EngineError, QuoteUnavailable, U
 from chalicelib.domain.lifecycle import Status
 from chalicelib.domain.order import Terms
 from chalicelib.domain.quote import Quote, Route
-from chalicelib.domain.retry import MAX_ATTEMPTS, MAX_CRASHES
+from chalicelib.domain.retry import MAX_ATTEMPTS, MAX_CRASHES, MAX_LAST_RESORTS
 from chalicelib.domain.token import Token
 from chalicelib.domain.transition import Transition
 from chalicelib.execution.executor import PARK_SECONDS, Action, Disposition, Executor
@@ -221,6 +221,19 @@ async def test_an_unknown_transaction_is_asked_for_again_or_parked_and_never_end
     assert last.parked == (what == "parked")
     assert found.action == (Action.ACKNOWLEDGE if what == "parked" else Action.SEND_AGAIN)
     assert ("decide" in world.happened) == (overdue > 0 and answer.ask_again is None)
+
+
+@pytest.mark.parametrize(("crashes", "parked"), [(MAX_LAST_RESORTS - 1, False), (MAX_LAST_RESORTS, True)])
+async def test_the_dead_letters_ask_no_more_where_asking_keeps_crashing(
+    world: World, crashes: int, *, parked: bool
+) -> None:
+    world.answer = Answer(outcome=Outcome.UNKNOWN, ask_again=2)
+    found = await world.executor.resolve(submitted(crashes=crashes))
+    (last,) = world.written
+    assert (last.parked, last.released, last.outcome, last.open_tx) == (parked, True, None, "MOCKTX_1")
+    assert ("ask" in world.happened) == (not parked)
+    assert last.crashes == (crashes if parked else 0)
+    assert found.action == (Action.ACKNOWLEDGE if parked else Action.SEND_AGAIN)
 
 
 async def test_what_is_dead_is_decided_and_not_read(world: World) -> None:

@@ -112,7 +112,7 @@ WITH input AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%(entries)s::json) AS i(
         order_id uuid, claim_token bigint, base_seq int, last_seq int, status text, last_update timestamptz,
         attempts int, failure_reason text, tx_hash text, open_tx text, outcome text,
-        released boolean, next_try_ms int, parked boolean, events json, submission json, resolved json)
+        released boolean, crashes int, next_try_ms int, parked boolean, events json, submission json, resolved json)
 ), moved AS (
     UPDATE orders o SET
         last_seq = i.last_seq, status = i.status, last_update = i.last_update, attempts = i.attempts,
@@ -121,8 +121,7 @@ WITH input AS MATERIALIZED (
         next_try_at = engine_now() + i.next_try_ms * interval '1 millisecond',
         enqueued_at = CASE WHEN i.released THEN engine_now() ELSE o.enqueued_at END,
         parked_at = CASE WHEN i.parked THEN coalesce(o.parked_at, engine_now()) END,
-        -- A claim that ended well says that whatever crashed the ones before it is over.
-        crashes = CASE WHEN i.released THEN 0 ELSE o.crashes END
+        crashes = CASE WHEN i.released THEN coalesce(i.crashes, 0) ELSE o.crashes END
     FROM input i
     WHERE o.id = i.order_id AND o.claim_token = i.claim_token AND o.last_seq = i.base_seq AND o.outcome IS NULL
     RETURNING o.id, i.events, i.submission, i.resolved
