@@ -47,6 +47,12 @@ def find(text: str) -> Token | None:
     return None
 
 
+def plain(amount: int, decimals: int) -> str:
+    """Base units as a plain decimal."""
+    whole, part = divmod(amount, 10**decimals)
+    return f"{whole}.{part:0{decimals}d}".rstrip("0").rstrip(".") if decimals else str(whole)
+
+
 def _base58_length(text: str) -> int:
     """How many bytes a base58 text stands for."""
     value = 0

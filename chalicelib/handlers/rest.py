@@ -27,6 +27,7 @@ from chalicelib.domain.event import iso
 from chalicelib.domain.lifecycle import Status
 from chalicelib.domain.order import parse_order_id
 from chalicelib.domain.strict_json import quoted
+from chalicelib.domain.token import plain
 from chalicelib.store.orders import OrderRecord
 
 JSON = "application/json"
@@ -195,11 +196,12 @@ def _show(record: OrderRecord) -> dict[str, Any]:
         "status": record.status,
         "tokenIn": terms.token_in.name,
         "tokenOut": terms.token_out.name,
-        "amount": _plain(terms.amount, terms.token_in.decimals),
+        "amount": plain(terms.amount, terms.token_in.decimals),
         "slippageTolerance": f"{terms.slippage_tolerance:f}",
         "attempts": record.attempts,
         "failureReason": record.failure_reason,
         "txHash": record.tx_hash,
+        "repeatOf": str(record.repeat_of) if record.repeat_of else None,
         "createdAt": iso(record.created_at),
         "lastUpdate": iso(record.last_update),
     }
@@ -208,9 +210,3 @@ def _show(record: OrderRecord) -> dict[str, Any]:
             {"seq": seq, "status": status, "meta": meta, "ts": ts} for seq, status, meta, ts in record.events
         ]
     return shown
-
-
-def _plain(amount: int, decimals: int) -> str:
-    """Base units as a plain decimal."""
-    whole, part = divmod(amount, 10**decimals)
-    return f"{whole}.{part:0{decimals}d}".rstrip("0").rstrip(".") if decimals else str(whole)

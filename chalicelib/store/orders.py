@@ -17,7 +17,7 @@ from chalicelib.store.database import Database
 from chalicelib.store.statements import load
 
 _SQL = load("orders")
-_FIRST_META = '{"bound":true}'
+FIRST_META = '{"bound":true}'
 # A living order is sent again if nothing was heard of it for this long; the queue's visibility timeout.
 RESEND_SECONDS = 60
 # The client still waits when a lost reply is asked about.
@@ -37,6 +37,8 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     failure_reason: str | None
     tx_hash: str | None
+    # The failed order that this one was placed anew for.
+    repeat_of: UUID | None
     events: tuple[tuple[int, Status, msgspec.Raw, str], ...] | None
 
 
@@ -56,7 +58,7 @@ class Orders:
         params = {
             "id": order_id,
             "payload": msgspec.json.encode(terms).decode(),
-            "meta": _FIRST_META,
+            "meta": FIRST_META,
             "ts": ts,
             "account": DEFAULT_ACCOUNT,
             "type": DEFAULT_TYPE,
@@ -157,7 +159,7 @@ def _claim_result(row: tuple[Any, ...]) -> ClaimResult:
 
 
 def _record(row: tuple[Any, ...]) -> OrderRecord:
-    order_id, payload, status, created_at, last_update, attempts, failure_reason, tx_hash, events = row
+    order_id, payload, status, created_at, last_update, attempts, failure_reason, tx_hash, repeat_of, events = row
     return OrderRecord(
         order_id=order_id,
         terms=msgspec.json.decode(payload, type=Terms),
@@ -167,5 +169,6 @@ def _record(row: tuple[Any, ...]) -> OrderRecord:
         attempts=attempts,
         failure_reason=failure_reason,
         tx_hash=tx_hash,
+        repeat_of=repeat_of,
         events=msgspec.json.decode(events, type=tuple[tuple[int, Status, msgspec.Raw, str], ...]) if events else None,
     )

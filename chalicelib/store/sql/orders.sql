@@ -41,7 +41,7 @@ SELECT held.order_id, held.digest = %(digest)s, coalesce(o.status = 'pending' AN
 FROM held LEFT JOIN orders o ON o.id = held.order_id
 
 -- name: record
-id, payload::text, status, created_at, last_update, attempts, failure_reason, tx_hash
+id, payload::text, status, created_at, last_update, attempts, failure_reason, tx_hash, repeat_of
 
 -- name: show
 SELECT :record,
