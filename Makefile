@@ -3,6 +3,7 @@
 PORT ?= 3000
 STAGE ?= dev
 PARAMETERS ?=
+ARGS ?=
 SEEDS ?= 100
 FIRST ?= 1
 # The first of these that is Python 3.11.
@@ -10,12 +11,12 @@ PYTHON := $(firstword $(foreach name,python3.11 python3 python,$(shell $(name) -
 BIN := .venv/bin
 # Names the requirements that the environment was made from.
 STAMP := .venv/.made
-SOURCES := app.py chalicelib infrastructure local tests $(wildcard benchmarks client)
+SOURCES := app.py chalicelib infrastructure local operations tests $(wildcard benchmarks client)
 
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test simulate lint lint-template format package migrate deploy clean
+.PHONY: help venv run operate test simulate lint lint-template format package migrate deploy clean
 
 help:  ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -31,6 +32,9 @@ venv: $(STAMP)  ## Make the virtual environment
 
 run: $(STAMP)  ## Run the whole engine here, on http://localhost:$PORT
 	@$(BIN)/python -m local.run
+
+operate: $(STAMP)  ## Look after orders: ARGS="list | explain ID | resume ID … | repeat ID"
+	@$(BIN)/python -m operations $(ARGS)
 
 test: lint  ## Run every check and test
 	$(BIN)/python -m pytest
