@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,7 +18,7 @@ from local.migrate import MIGRATIONS, migrate
 from local.postgres import Postgres
 from tests.integration.rig import Rig, eventually
 
-ORDERS, STREAMS, LEDGER = load("orders"), load("streams"), load("ledger")
+ORDERS, STREAMS, LEDGER, OPERATIONS = load("orders"), load("streams"), load("ledger"), load("operations")
 FILLED = 20_000
 # What the statements of sql/orders.sql write to an order after it was accepted.
 WRITTEN = {"status", "last_update", "attempts", "failure_reason", "tx_hash", "claim_token", "crashes", "last_seq"}
@@ -161,6 +162,12 @@ def test_statements_find_their_rows_by_index(filled: Rig) -> None:
             {"connection_ids": ["c1"], "order_ids": ids[:1], "last_seqs": [5], "bind_nos": [1], "holder": uuid4()},
         ),
         "followed": (STREAMS["followed"], {"id": "c1"}),
+        "parked": (OPERATIONS["parked"], {"limit": 21}),
+        "failed": (OPERATIONS["failed"], {"limit": 21}),
+        "case": (OPERATIONS["case"], {"id": ids[0], "gap": 60, "most": 10}),
+        "resume": (OPERATIONS["resume"], {"id": ids[0]}),
+        "sent": (OPERATIONS["sent"], {"ids": ids}),
+        "repeat": (OPERATIONS["repeat"], {"id": uuid4(), "repeat_of": ids[0], "ts": datetime.now(UTC), "meta": "{}"}),
         "bind": (STREAMS["bind"], {"id": "c1", "order_id": ids[0], "after_seq": 0, "most": 1000}),
     }
     with psycopg.connect(filled.database_url) as connection:

@@ -1,0 +1,58 @@
+"""Where the operator's command looks for the engine, and how it names moments."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from chalicelib import settings
+from operations.diagnosis import moment
+from operations.environment import addresses
+
+STACK = {
+    "database_url": "postgresql:///orders",
+    "aws_endpoint": "http://127.0.0.1:4566",
+    "outputs": {"OrdersQueueUrl": "http://q/orders", "DeadLettersQueueUrl": "http://q/dead", "WorkerName": "w"},
+}
+
+
+@pytest.fixture
+def note(tmp_path: Path) -> Path:
+    path = tmp_path / "stack.json"
+    path.write_text(json.dumps(STACK))
+    return path
+
+
+def test_a_running_make_run_is_found_where_the_environment_names_no_database(note: Path) -> None:
+    found = addresses({"DATABASE_URL": "", "AWS_PROFILE": "production"}, note)
+    given = settings.read(found)
+    assert given.database_url == "postgresql:///orders"
+    assert (given.orders_queue, given.dead_letters_queue) == ("http://q/orders", "http://q/dead")
+    assert found["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4566"
+    assert found["AWS_ACCESS_KEY_ID"] == "test"
+
+
+def test_a_database_that_the_environment_names_is_never_mixed_with_what_runs_here(note: Path) -> None:
+    assert addresses({"DATABASE_URL": "postgresql://production/orders"}, note) == {}
+
+
+def test_nothing_is_assumed_where_nothing_runs(tmp_path: Path) -> None:
+    assert addresses({}, tmp_path / "stack.json") == {}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0, "0 s ago"),
+        (-1, "1 s ago"),
+        (12, "in 12 s"),
+        (119, "in 119 s"),
+        (120, "in 2 min"),
+        (-3 * 3600, "3 h ago"),
+        (-50 * 3600, "2 d ago"),
+    ],
+)
+def test_a_moment_says_how_far_it_is(seconds: int, told: str) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert moment(now + timedelta(seconds=seconds), now).endswith(f"Z ({told})")
