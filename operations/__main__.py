@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         given = settings.read()
     except ConfigurationError as error:
-        parser.error(str(error))
+        parser.error(f"{error}; set DATABASE_URL, or start `make run`")
     try:
         result = asyncio.run(_run(asked, given))
     except (Refused, Unavailable, StatementRefused) as error:

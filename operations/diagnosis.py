@@ -100,7 +100,7 @@ def _ended(case: Case) -> tuple[str, str]:
     row = case.row
     if row.outcome == Status.CONFIRMED:
         return f"It is confirmed by transaction {row.tx_hash}", "nothing is left to do"
-    state = f"It is {row.outcome} after {row.attempts} attempts ({row.failure_reason})"
+    state = f"It ended as {row.outcome} at attempt {row.attempts} ({row.failure_reason})"
     if case.repeated_as:
         return f"{state} and was repeated", f"go on with `explain {case.repeated_as}`"
     return state, f"`repeat {row.id}` places it anew"
@@ -147,7 +147,7 @@ def _behind(queue: str, waiting: Waiting | None) -> str:
         return ""
     messages = waiting.orders if queue == "orders" else waiting.dead_letters
     if messages is None:
-        return f", but the queue of {queue} cannot be reached"
+        return f", but the queue of {queue} cannot be reached from here"
     return f", messages waiting in the queue of {queue}: {messages}"
 
 

@@ -128,7 +128,7 @@ def test_an_order_that_has_ended(rig: Rig, operate: Operator) -> None:
     tx_id = rig.settle(confirmed)["txHash"]
     assert operate.conclusion(confirmed) == f"It is confirmed by transaction {tx_id}: nothing is left to do."
     assert operate.conclusion(failed) == (
-        f"It is failed after 3 attempts (the sandbox token FAIL fails every attempt): `repeat {failed}` places it anew."
+        f"It ended as failed at attempt 3 (the sandbox token FAIL fails every attempt): `repeat {failed}` places it anew."
     )
     repeat = operate.json("repeat", failed)["order_id"]
     assert operate.conclusion(failed).endswith(f"and was repeated: go on with `explain {repeat}`.")
@@ -189,4 +189,4 @@ def test_a_queue_out_of_reach_is_named(rig: Rig, operate: Operator, monkeypatch:
     order_id = rig.post()
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("ORDERS_QUEUE", "http://127.0.0.1:9/queue/orders")
-    assert "but the queue of orders cannot be reached" in operate.conclusion(order_id)
+    assert "but the queue of orders cannot be reached from here" in operate.conclusion(order_id)
