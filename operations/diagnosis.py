@@ -59,9 +59,9 @@ def _conclude(case: Case, waiting: Waiting | None) -> tuple[str, str]:
     row, now = case.row, case.now
     if row.outcome:
         return _ended(case)
-    if row.terms() is None:
+    if not row.readable():
         return (
-            "Its payload cannot be read by this release, so workers leave it alone",
+            f"It is stored in a form that this release cannot read (status {row.status}), so workers leave it alone",
             "deploy the release that wrote it, and the sweep brings it back",
         )
     if row.lease_until and row.lease_until > now:
@@ -100,7 +100,8 @@ def _ended(case: Case) -> tuple[str, str]:
     row = case.row
     if row.outcome == Status.CONFIRMED:
         return f"It is confirmed by transaction {row.tx_hash}", "nothing is left to do"
-    state = f"It ended as {row.outcome} at attempt {row.attempts} ({row.failure_reason})"
+    reason = f" ({row.failure_reason})" if row.failure_reason else ""
+    state = f"It ended as {row.outcome} at attempt {row.attempts}{reason}"
     if case.repeated_as:
         return f"{state} and was repeated", f"go on with `explain {case.repeated_as}`"
     return state, f"`repeat {row.id}` places it anew"

@@ -5,10 +5,10 @@ from datetime import datetime
 
 import msgspec
 
-from chalicelib.domain.event import Event, iso
+from chalicelib.domain.event import iso
 from chalicelib.domain.retry import MAX_ATTEMPTS, MAX_CRASHES
 from chalicelib.domain.token import plain
-from chalicelib.store.operations import Case, Listed, OrderRow
+from chalicelib.store.operations import Case, Listed, LoggedEvent, OrderRow
 from operations.diagnosis import crashes, moment, socket_state, why_parked
 
 
@@ -52,7 +52,7 @@ def explanation(case: Case, conclusion: str) -> str:
 def timeline(case: Case) -> list[tuple[datetime, str, str]]:
     """(when, what, details) of all that happened to an order and is to come, in order of time."""
     row, now = case.row, case.now
-    found = [(event.ts, str(event.status), f"{event.seq}  {_told(event)}") for event in case.events]
+    found = [(event.ts, event.status, f"{event.seq}  {_told(event)}") for event in case.events]
     for each in case.submissions:
         what = f"{each.tx_id} for {each.venue}, attempt {each.attempt}"
         found.append((each.written_at, "written", f"{what}, {each.outcome or 'unresolved'}"))
@@ -79,7 +79,7 @@ def swap(row: OrderRow) -> str:
     return f"{amount} {terms.token_in.name} → {terms.token_out.name}"
 
 
-def _told(event: Event) -> str:
+def _told(event: LoggedEvent) -> str:
     meta = msgspec.json.decode(event.meta)
     if "route" in meta:
         return str(meta["route"]["decision"])

@@ -7,7 +7,6 @@ from uuid import UUID
 
 import msgspec
 
-from chalicelib.domain.event import Event
 from chalicelib.domain.lifecycle import Status
 from chalicelib.domain.order import Terms
 from chalicelib.store.database import Database
@@ -20,11 +19,11 @@ MOST_SOCKETS = 10
 
 
 class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An order's row, each field named as its column."""
+    """An order's row, each field named as its column. Another release may have written what this one cannot read."""
 
     id: UUID
     payload: msgspec.Raw
-    status: Status
+    status: str
     created_at: datetime
     last_update: datetime
     attempts: int
@@ -32,7 +31,7 @@ class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
     tx_hash: str | None
     account: str
     type: str
-    outcome: Status | None
+    outcome: str | None
     claim_token: int
     crashes: int
     last_seq: int
@@ -44,11 +43,24 @@ class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
     repeat_of: UUID | None
 
     def terms(self) -> Terms | None:
-        """What is to be swapped; None where another release stored it in a form that this one cannot read."""
+        """What is to be swapped; None where that cannot be read."""
         try:
             return msgspec.json.decode(self.payload, type=Terms)
         except ValueError:
             return None
+
+    def readable(self) -> bool:
+        """Whether workers of this release can go on with it."""
+        return self.terms() is not None and self.status in set(Status)
+
+
+class LoggedEvent(msgspec.Struct, frozen=True):
+    """A line of an order's log."""
+
+    seq: int
+    status: str
+    meta: msgspec.Raw
+    ts: datetime
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +104,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     resend_at: datetime
     # The order that was placed anew for this one.
     repeated_as: UUID | None
-    events: tuple[Event, ...]
+    events: tuple[LoggedEvent, ...]
     submissions: tuple[WriteAhead, ...]
     # Sockets that follow the order, and how many of them lack events; some of the latter.
     followers: int

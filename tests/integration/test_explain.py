@@ -4,7 +4,7 @@ import pytest
 
 from chalicelib.domain.retry import MAX_CRASHES, MAX_LAST_RESORTS
 from chalicelib.handlers import queue
-from tests.integration.operator import Operator, fail, park
+from tests.integration.operators import Operator, fail, park
 from tests.integration.rig import Rig
 from tests.integration.test_dead_letters import die
 
@@ -127,8 +127,9 @@ def test_an_order_that_has_ended(rig: Rig, operate: Operator) -> None:
     confirmed, failed = rig.post(), fail(rig)
     tx_id = rig.settle(confirmed)["txHash"]
     assert operate.conclusion(confirmed) == f"It is confirmed by transaction {tx_id}: nothing is left to do."
+    reason = "the sandbox token FAIL fails every attempt"
     assert operate.conclusion(failed) == (
-        f"It ended as failed at attempt 3 (the sandbox token FAIL fails every attempt): `repeat {failed}` places it anew."
+        f"It ended as failed at attempt 3 ({reason}): `repeat {failed}` places it anew."
     )
     repeat = operate.json("repeat", failed)["order_id"]
     assert operate.conclusion(failed).endswith(f"and was repeated: go on with `explain {repeat}`.")
@@ -137,8 +138,16 @@ def test_an_order_that_has_ended(rig: Rig, operate: Operator) -> None:
 def test_an_order_that_this_release_cannot_read(rig: Rig, operate: Operator) -> None:
     order_id = rig.post()
     rig.sql("""UPDATE orders SET payload = '{"legs": 2}'""")
-    assert "cannot be read by this release" in operate.conclusion(order_id)
+    assert "a form that this release cannot read" in operate.conclusion(order_id)
     assert 'unreadable {"legs": 2}' in operate("explain", order_id)[1]
+
+
+def test_an_order_in_a_status_that_this_release_does_not_have(rig: Rig, operate: Operator) -> None:
+    order_id = rig.post()
+    rig.sql("ALTER TABLE orders DROP CONSTRAINT status_is_known")
+    rig.sql("UPDATE orders SET status = 'open'")
+    rig.sql("UPDATE order_events SET status = 'open'")
+    assert "a form that this release cannot read (status open)" in operate.conclusion(order_id)
 
 
 @pytest.mark.parametrize(
