@@ -17,15 +17,18 @@ AGAIN_SECONDS = 3.0
 SOCKET_SECONDS = 7200.0
 TOKENS_OUT = ("USDC",) * 6 + ("FLAKY", "FLAKY", "FAIL", "BONK")
 LEAVES = 0.25
+WITHOUT_KEY = 0.3
+# Of those with a key, so many post twice at once.
+IMPATIENT = 0.2
 REBINDS = 0.4
 
 
 class Request:
     """A request as the framework hands it over."""
 
-    def __init__(self, body: dict[str, Any]) -> None:
+    def __init__(self, body: dict[str, Any], key: str | None) -> None:
         self.raw_body = json.dumps(body).encode()
-        self.headers = {"content-type": "application/json"}
+        self.headers = {"content-type": "application/json"} | ({"idempotency-key": key} if key else {})
         self.query_params = None
 
 
@@ -36,6 +39,10 @@ class Clients:
         self.sim = sim
         # What the engine has answered 200 to.
         self.accepted: list[str] = []
+        # Posts without a key: each may have become an order.
+        self.without_key = 0
+        # The order that each key stands for, once a client was told.
+        self.keys: dict[str, str | None] = {}
         self._machine = machine
         self._gateway = gateway
 
@@ -48,13 +55,19 @@ class Clients:
         # Some come at once, as in a burst.
         await asyncio.sleep(self.sim.rng.choice((0.5, self.sim.rng.uniform(0, PLACED_WITHIN_SECONDS))))
         order = {"tokenIn": "SOL", "tokenOut": self.sim.rng.choice(TOKENS_OUT), "amount": self.sim.rng.randint(1, 9)}
-        while (order_id := await self._post(order)) is None:
+        key = None if self.sim.rng.random() < WITHOUT_KEY else f"key-{len(self.keys)}"
+        if key is not None:
+            self.keys[key] = None
+            if self.sim.rng.random() < IMPATIENT:
+                self.sim.loop.on(None, self.post(order, key))
+        while (order_id := await self.post(order, key)) is None:
             await asyncio.sleep(AGAIN_SECONDS)
         await asyncio.gather(*(self._follow(order_id) for _ in range(self.sim.rng.choice((0, 1, 1, 2)))))
 
-    async def _post(self, order: dict[str, Any]) -> str | None:
+    async def post(self, order: dict[str, Any], key: str | None) -> str | None:
         """Place an order; None where the reply says try again, or never came."""
-        returned, reply = await self._machine.invoke("api", lambda _: rest.execute(Request(order)))
+        self.without_key += key is None
+        returned, reply = await self._machine.invoke("api", lambda _: rest.execute(Request(order, key)))
         if not returned:
             return None
         if reply.status != 200:
@@ -62,6 +75,10 @@ class Clients:
             return None
         order_id = str(json.loads(reply.body)["orderId"])
         self.accepted.append(order_id)
+        if key is not None:
+            if self.keys[key] not in (None, order_id):
+                self.sim.violation(f"{key} stands for {self.keys[key]} and for {order_id}")
+            self.keys[key] = order_id
         self.sim.trace.add("accepted", order_id)
         return None if self.sim.faults.draw(Kind.REPLY_LOST) else order_id
 

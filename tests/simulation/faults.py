@@ -69,6 +69,8 @@ HIGHEST_RATE = {Kind.LONG_PAUSE: 0.01, Kind.CRASH: 0.03, Kind.PAUSE: 0.03, Kind.
 USUAL_HIGHEST = 0.08
 # What a fault struck may take so long to come to rest.
 AFTERMATH_SECONDS = 5.0
+# Of containers that stand still past the end of their invocation, so many wake up.
+WAKES_UP = 0.5
 OUTSIDE = Context()
 
 
@@ -136,6 +138,10 @@ class Faults:
             host.freeze()
             self._loop.call_later(self.seconds(kind), host.thaw, context=OUTSIDE)
             await asyncio.sleep(0)
+
+    def wakes_up(self) -> bool:
+        """Whether a container that stood still past the end of its invocation ever goes on."""
+        return self._rng.random() < WAKES_UP
 
     async def trip(self, usual: float = 0.001) -> None:
         """The time that a message takes from one machine to another."""

@@ -14,8 +14,6 @@ from tests.simulation.queues import MOST_IN_A_BATCH, Held, SimulatedQueue
 from tests.simulation.sim import Sim
 
 FUNCTION_SECONDS = 10.0
-# Of an invocation that outlives its time-out because its container stands still, so often the container wakes up.
-WAKES_UP = 0.5
 
 
 class Died(BaseException):
@@ -144,7 +142,7 @@ class Lambda:
                 return False, None
             return True, call.result()
         self.sim.trace.add("died" if death.done() else "timed out", host=host.name)
-        if host.alive and not (host.frozen and self.sim.rng.random() < WAKES_UP):
+        if host.alive and not (host.frozen and self.sim.faults.wakes_up()):
             host.die()
         return False, None
 

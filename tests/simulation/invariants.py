@@ -102,6 +102,9 @@ class Invariants:
         for order_id in self._world.clients.accepted:
             if order_id not in stored:
                 self._world.violation(f"order {order_id} was accepted and is lost")
+        clients, operator = self._world.clients, self._world.operator
+        if len(stored) > clients.without_key + len(clients.keys) + len(operator.repeated):
+            self._world.sim.violation(f"{len(stored)} orders are more than were posted")
         self._check_streams()
         self._check_leftovers()
 

@@ -51,12 +51,16 @@ class Moods:
             self._blind_until[tx_id] = self.sim.loop.time() + self.sim.faults.seconds(Kind.CHAIN_BLIND)
         return self.sim.faults.active and self.sim.loop.time() < self._blind_until.get(tx_id, 0.0)
 
+    def poison(self, order_id: UUID, stage: str, times: int) -> None:
+        """An order kills so many containers at a stage of its way: quote or ask."""
+        self._poison[order_id, stage] = times
+
     def _meet(self, order_id: UUID) -> None:
         if order_id in self._seen:
             return
         self._seen.add(order_id)
         if self.sim.rng.random() < self.sim.faults.rate(Kind.POISON):
-            self._poison[order_id, self.sim.rng.choice(("quote", "ask"))] = self.sim.rng.choice(POISON_TIMES)
+            self.poison(order_id, self.sim.rng.choice(("quote", "ask")), self.sim.rng.choice(POISON_TIMES))
         if self.sim.faults.rate(Kind.CHAIN_BLIND) and self.sim.rng.random() < FORGOTTEN:
             self.forgotten.add(order_id)
 

@@ -35,8 +35,9 @@ VIRTUAL_TIME = (
     "CREATE OR REPLACE FUNCTION engine_now() RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE "
     "RETURN current_setting('sim.now')::timestamptz"
 )
-EMPTY = "TRUNCATE orders, order_events, submissions, connections, subscriptions, simulated_swaps"
-NAMES = {text: name for file in ("orders", "streams", "ledger") for name, text in load(file).items()}
+EMPTY = "TRUNCATE orders, order_events, submissions, idempotency_keys, connections, subscriptions, simulated_swaps"
+FILES = ("orders", "streams", "ledger", "operations")
+NAMES = {text: name for file in FILES for name, text in load(file).items()}
 Rows = list[tuple[Any, ...]]
 
 

@@ -13,7 +13,7 @@ MOST_SEEDS = 60
 def test_notices_the_engine_without(mutation: Mutation, backends: Backends) -> None:
     with mutation.applied():
         for seed in range(1, MOST_SEEDS + 1):
-            if broken := run(seed, backends, mutation.faults).violations:
+            if broken := run(seed, backends, faults=mutation.faults).violations:
                 print(seed, broken[:3])
                 return
     raise AssertionError(f"{MOST_SEEDS} seeds broke no promise without {mutation.what}")

@@ -24,7 +24,7 @@ def test_keeps_every_promise(server: Postgres) -> None:
 def test_keeps_every_promise_at_the_rates_of_the_mutations(backends: Backends) -> None:
     for mutation in MUTATIONS:
         if mutation.faults:
-            broken = {seed: run(seed, backends, mutation.faults).violations for seed in range(1, 11)}
+            broken = {seed: run(seed, backends, faults=mutation.faults).violations for seed in range(1, 11)}
             assert not any(broken.values()), mutation.what
 
 

@@ -5,11 +5,9 @@ import gc
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from functools import partial
-from random import Random
 from typing import Any, cast
 
 from chalicelib import bootstrap
@@ -22,14 +20,15 @@ from chalicelib.store.ledger import Ledger
 from chalicelib.telemetry import Telemetry
 from chalicelib.venues.base import Chain, Venue
 from tests.simulation.clients import Clients
-from tests.simulation.clockwork import EPOCH, Host
+from tests.simulation.clockwork import Host
 from tests.simulation.faults import Kind
 from tests.simulation.functions import EventSource, Hands, Lambda
 from tests.simulation.invariants import Invariants
 from tests.simulation.market import FaultyChain, Moods, with_faults
+from tests.simulation.operators import Operator
 from tests.simulation.postgres import Backends, Server
 from tests.simulation.queues import SimulatedQueue
-from tests.simulation.sim import Sim
+from tests.simulation.sim import SeededEntropy, Sim, SimulatedClock
 from tests.simulation.sockets import Gateway
 from tests.simulation.streams import Streams
 from tests.simulation.trace import Trace
@@ -54,35 +53,6 @@ class Report:
     steps: int
     violations: list[str]
     trace: Trace
-
-
-class SimulatedClock:
-    """A host's clock: it may be wrong by a little, but never runs backwards."""
-
-    def __init__(self, sim: Sim, skew: float) -> None:
-        self._sim = sim
-        self._skew = timedelta(seconds=skew)
-
-    def now(self) -> datetime:
-        return EPOCH + timedelta(seconds=self._sim.loop.time()) + self._skew
-
-    def monotonic(self) -> float:
-        return self._sim.loop.time()
-
-    async def sleep(self, seconds: float) -> None:
-        await self._sim.faults.crossing()
-        await asyncio.sleep(seconds)
-        await self._sim.faults.crossing()
-
-
-class SeededEntropy:
-    """Ids and draws from the seed."""
-
-    def __init__(self, rng: Random) -> None:
-        self._rng = rng
-
-    def bits(self, count: int) -> int:
-        return self._rng.getrandbits(count)
 
 
 class Watched(Telemetry):
@@ -142,6 +112,7 @@ class World:
         self.gateway = Gateway(sim, self.machine, self.streams)
         self.clients = Clients(sim, self.machine, self.gateway)
         self.moods = Moods(sim)
+        self.operator = Operator(sim, self._outside_database(), self.queues)
         self._settings = Settings(
             database_url="postgresql://simulated",
             venue_time_scale=sim.rng.choice((0.0, 0.0, 0.3, 1.0)),
@@ -158,16 +129,13 @@ class World:
         ):
             EventSource(self.queues[name], function, handler, most, self.machine)
 
-    async def live(self) -> None:
-        """Orders, sockets and faults for a while, and then calm until everything has come to its end."""
+    async def live(self, story: "Story") -> None:
+        """A story, and then calm until everything has come to its end."""
         sweeping = self.sim.loop.on(None, self._sweep())
-        events = self.sim.loop.on(None, self._events())
-        trading = self.sim.loop.on(None, self.clients.trade())
-        await asyncio.sleep(self.sim.rng.uniform(*FAULTY_SECONDS))
-        events.cancel()
+        await story(self)
         self.sim.faults.active = False
         self.sim.trace.add("calm")
-        await trading
+        operating = self.sim.loop.on(None, self.operator.operate())
         while not self.invariants.settled():
             if self.sim.loop.time() > SETTLED_SECONDS:
                 self.sim.violation("not everything came to its end")
@@ -175,6 +143,18 @@ class World:
             await asyncio.sleep(LOOK_SECONDS)
         self.invariants.check()
         sweeping.cancel()
+        operating.cancel()
+
+    async def storm(self) -> None:
+        """Orders, sockets and faults for a while."""
+        events = self.sim.loop.on(None, self._events())
+        trading = self.sim.loop.on(None, self.clients.trade())
+        operating = self.sim.loop.on(None, self.operator.operate())
+        await asyncio.sleep(self.sim.rng.uniform(*FAULTY_SECONDS))
+        events.cancel()
+        operating.cancel()
+        self.sim.faults.active = False
+        await trading
 
     async def _sweep(self) -> None:
         while True:
@@ -215,13 +195,21 @@ class World:
     def _market_outside(self) -> Chain:
         """The chain as it goes on when whoever sent to it is no more."""
         clock, entropy = SimulatedClock(self.sim, 0.0), SeededEntropy(self.sim.rng)
-        database = Database(
-            self._settings.database_url, clock, cast("Connect", self.server.connect), pooler=False, name="chain"
-        )
-        return bootstrap.simulated_market(self._settings, Ledger(database), clock=clock, entropy=entropy)[1]
+        ledger = Ledger(self._outside_database())
+        return bootstrap.simulated_market(self._settings, ledger, clock=clock, entropy=entropy)[1]
+
+    def _outside_database(self) -> Database:
+        """The database, as somebody without a container sees it."""
+        connect = cast("Connect", self.server.connect)
+        return Database("postgresql://simulated", SimulatedClock(self.sim, 0.0), connect, pooler=False, name="outside")
 
 
-def run(seed: int, backends: Backends, faults: Mapping[Kind, float] | None = None) -> Report:
+Story = Callable[[World], Awaitable[None]]
+
+
+def run(
+    seed: int, backends: Backends, *, story: Story = World.storm, faults: Mapping[Kind, float] | None = None
+) -> Report:
     """One simulation, from beginning to end; with the faults that the seed draws, or given ones at given rates."""
     backends.reset()
     world = World(seed, backends)
@@ -229,7 +217,7 @@ def run(seed: int, backends: Backends, faults: Mapping[Kind, float] | None = Non
         world.sim.faults.rates = dict.fromkeys(Kind, 0.0) | dict(faults)
     asyncio.set_event_loop(world.sim.loop)
     try:
-        world.sim.loop.run_until_complete(world.live())
+        world.sim.loop.run_until_complete(world.live(story))
     finally:
         report = Report(
             seed=seed,
