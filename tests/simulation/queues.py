@@ -79,7 +79,7 @@ class SimulatedQueue:
 
     def put(self, body: str, delay: float = 0.0) -> None:
         """Take a message in."""
-        if self.sim.faults.draw(Kind.LATE):
+        if self.sim.faults.draw(Kind.LATE, where=self.name):
             delay += self.sim.faults.seconds(Kind.LATE)
         delays = [delay]
         if self.sim.faults.draw(Kind.DUPLICATE):

@@ -24,6 +24,10 @@ class Trace:
             host = running.name if running else ""
         self._steps.append((self._time(), host, what))
 
+    def happened(self, *what: Any) -> bool:
+        """Whether there was a step that begins so."""
+        return any(step[: len(what)] == what for _, _, step in self._steps)
+
     def end(self) -> int:
         """Nothing more happens; how many steps there were."""
         self._time = lambda: 0.0
