@@ -105,6 +105,11 @@ class Streams:
             # One delivery too many does no harm, one too few leaves the socket to the sweep.
             return True
 
+    async def lacking(self, order_ids: Collection[UUID]) -> list[str]:
+        """Sockets that lack events of some orders while nobody is pushing to them."""
+        params = {"order_ids": list(order_ids), "most": MOST_LEASED}
+        return [row[0] for row in await self._database.insist(_SQL["lacking"], params)]
+
     async def recover(self, connection_ids: Collection[str]) -> None:
         """Sockets that had failed take frames again."""
         await self._database.insist(_SQL["recover"], {"ids": list(connection_ids)})

@@ -49,6 +49,10 @@ class Subscriptions(Protocol):
         """No push to a socket for `delay` seconds; False where another caller has just said so."""
         ...
 
+    async def lacking(self, order_ids: Collection[UUID]) -> list[str]:
+        """Sockets that lack events of some orders while nobody is pushing to them."""
+        ...
+
     async def recover(self, connection_ids: Collection[str]) -> None:
         """Sockets that had failed take frames again."""
         ...
@@ -86,6 +90,8 @@ class Publisher:
         self._entropy = entropy
         self._telemetry = telemetry
         self._news: set[UUID] = set()
+        # Orders whose news was not all out when the time had come to end.
+        self._cut_off: set[UUID] = set()
         self._working: asyncio.Task[None] | None = None
         self._slow: set[asyncio.Task[None]] = set()
         # Sockets that failed since the last drain: a delivery is on its way to them, so they are not tried again here.
@@ -99,7 +105,7 @@ class Publisher:
             self._working = asyncio.create_task(self._work())
 
     async def drain(self, seconds: float) -> None:
-        """Wait until all news is out, or left to later deliveries; at most about `seconds`."""
+        """Wait until all news is out, or left to deliveries that are on their way; at most about `seconds`."""
         # The pass under way then is the last, and has time to end.
         last_pass = self._clock.monotonic() + seconds - PASS_SECONDS
         while under_way := {task for task in (self._working, *self._slow) if task is not None and not task.done()}:
@@ -108,6 +114,11 @@ class Publisher:
             await asyncio.wait(under_way, timeout=None if self._ending else left)
         self._ending = False
         self._failing.clear()
+        cut_off, self._cut_off, self._news = self._cut_off | self._news, set(), set()
+        if cut_off:
+            with self._left_to_the_sweep(cut_off):
+                lacking = await self._subscriptions.lacking(cut_off)
+                await self._deliveries.send([Message(delivery_body(connection_id)) for connection_id in lacking])
 
     async def _work(self) -> None:
         while self._news and not self._ending:
@@ -136,6 +147,7 @@ class Publisher:
                 self._slow.add(finishing)
                 finishing.add_done_callback(self._slow.discard)
             await self._settle([task.result() for task in prompt], holder)
+        self._cut_off.update(order_ids)
 
     async def _finish(self, slow: Collection[asyncio.Task[_Served]], order_ids: Collection[UUID], holder: UUID) -> None:
         """Wait for sockets that nobody else should wait for, and look again for what they lack by then."""

@@ -122,6 +122,22 @@ def test_push_throttled_for_minutes(play: Callable[[Story], Report]) -> None:
     assert 3 < deliveries < 30
 
 
+def test_order_ends_while_the_time_to_push_its_frames_runs_out(play: Callable[[Story], Report]) -> None:
+    async def story(world: World) -> None:
+        script = Script(world.sim)
+        script.strike(Kind.LATE, "orders", seconds=2.0)
+        order_id, socket = await post(world), await world.gateway.connect(None)
+        assert socket is not None
+        # Two passes, of which the second is the last; the order ends during it.
+        script.strike(Kind.PUSH_SLOW, socket, seconds=2.7)
+        script.strike(Kind.PUSH_SLOW, socket, seconds=2.7)
+        assert await world.gateway.say(socket, {"orderId": order_id})
+        await until(world, lambda: len(world.gateway.frames[socket]) == 5)
+        assert world.sim.loop.time() < 15, "the last frame was left to the sweep"
+
+    assert play(story).statuses == {"confirmed": 1}
+
+
 def test_poisonous_order_among_nine_healthy_ones(play: Callable[[Story], Report]) -> None:
     async def story(world: World) -> None:
         script = Script(world.sim)

@@ -58,6 +58,15 @@ SELECT l.connection_id, l.order_id, l.last_seq, l.bind_no, l.push_failures, l.ag
 FROM leased l LEFT JOIN order_events e ON e.order_id = l.order_id AND e.seq > l.last_seq
 ORDER BY l.connection_id, l.order_id, e.seq
 
+-- name: lacking
+-- Sockets that lack events of some orders, and that nobody is serving.
+SELECT DISTINCT c.id
+FROM subscriptions s
+JOIN orders o ON o.id = s.order_id AND o.last_seq > s.last_seq
+JOIN connections c ON c.id = s.connection_id AND c.open AND (c.not_before IS NULL OR c.not_before <= engine_now())
+WHERE s.order_id = ANY(%(order_ids)s) AND (s.lease_until IS NULL OR s.lease_until <= engine_now())
+LIMIT %(most)s
+
 -- name: release
 -- Give leases back. The cursor moves only if no bind came in between. Arrays, since the planner knows their length.
 UPDATE subscriptions s
