@@ -27,22 +27,43 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=100, help="how many simulations")
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     given = parser.parse_args()
-    seeds = range(given.first, given.first + given.seeds)
-    started, totals = time.monotonic(), Totals()
     with ephemeral() as server:
-        for done in each(server, seeds):
-            totals.add(done)
-            show_progress(totals, len(seeds), started)
-        print()
-        for line in totals.table():
-            print(line)
-        for seed, broken in sorted(totals.broken.items())[:MOST_SHOWN]:
-            print(f"\nseed {seed} broke a promise; replay it with: make simulate SEEDS=1 FIRST={seed}")
-            for what in broken[:MOST_SHOWN]:
-                print(f"  {what}")
-        if len(seeds) == 1 and totals.broken:
-            show_timeline(server, given.first)
+        totals = replay(server, given.first) if given.seeds == 1 else simulate(server, given.first, given.seeds)
     return 1 if totals.broken else 0
+
+
+def simulate(server: Postgres, first: int, count: int) -> Totals:
+    """Many simulations, and what they came to."""
+    started, totals = time.monotonic(), Totals()
+    for done in each(server, range(first, first + count)):
+        totals.add(done)
+        show_progress(totals, count, started)
+    print()
+    for line in totals.table():
+        print(line)
+    for seed, broken in sorted(totals.broken.items())[:MOST_SHOWN]:
+        print(f"\nseed {seed} broke a promise; replay it with: make simulate SEEDS=1 FIRST={seed}")
+        for what in broken[:MOST_SHOWN]:
+            print(f"  {what}")
+    return totals
+
+
+def replay(server: Postgres, seed: int) -> Totals:
+    """One simulation, with the steps that concern what it broke."""
+    backends = Backends(prepared(server, "replayed"))
+    report = world.run(seed, backends)
+    backends.close()
+    totals = _totals(report)
+    for line in totals.table():
+        print(line)
+    print(f"{'trace':<58} {report.trace.digest()[:12]:>12}")
+    if report.violations:
+        print("\n      second  container     step")
+        for line in report.trace.about(*{name for broken in report.violations for name in NAMES.findall(broken)}):
+            print(line)
+        for what in report.violations[:MOST_SHOWN]:
+            print(f"broken: {what}")
+    return totals
 
 
 def each(server: Postgres, seeds: range) -> Iterator[Totals]:
@@ -75,16 +96,6 @@ def show_progress(totals: Totals, most: int, started: float) -> None:
     print(f"\r{line}" if sys.stdout.isatty() else line, end="" if sys.stdout.isatty() else "\n", flush=True)
 
 
-def show_timeline(server: Postgres, seed: int) -> None:
-    """The steps of a seed that concern what it broke."""
-    backends = Backends(prepared(server, "timeline"))
-    report = world.run(seed, backends)
-    backends.close()
-    print("\n      second  container     step")
-    for line in report.trace.about(*{name for broken in report.violations for name in NAMES.findall(broken)}):
-        print(line)
-
-
 _backends: Backends
 
 
@@ -97,10 +108,13 @@ def _settle_in(urls: "multiprocessing.SimpleQueue[str]") -> None:
 def _simulate(seeds: range) -> Totals:
     totals = Totals()
     for seed in seeds:
-        report = world.run(seed, _backends)
-        broken = {seed: report.violations} if report.violations else {}
-        totals.add(Totals(1, report.orders, report.steps, report.statuses, report.faults, broken))
+        totals.add(_totals(world.run(seed, _backends)))
     return totals
+
+
+def _totals(report: world.Report) -> Totals:
+    broken = {report.seed: report.violations} if report.violations else {}
+    return Totals(1, report.orders, report.steps, report.statuses, report.faults, broken)
 
 
 if __name__ == "__main__":

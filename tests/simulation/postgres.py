@@ -35,7 +35,18 @@ VIRTUAL_TIME = (
     "CREATE OR REPLACE FUNCTION engine_now() RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE "
     "RETURN current_setting('sim.now')::timestamptz"
 )
-EMPTY = "TRUNCATE orders, order_events, submissions, idempotency_keys, connections, subscriptions, simulated_swaps"
+TABLES = (
+    "orders",
+    "order_events",
+    "submissions",
+    "idempotency_keys",
+    "connections",
+    "subscriptions",
+    "simulated_swaps",
+)
+EMPTY = f"TRUNCATE {', '.join(TABLES)}"
+# Statistics that are taken at some moment would change plans, and with them the order of rows.
+NO_STATISTICS = ";".join(f"ALTER TABLE {table} SET (autovacuum_enabled = off)" for table in TABLES)
 FILES = ("orders", "streams", "ledger", "operations")
 NAMES = {text: name for file in FILES for name, text in load(file).items()}
 Rows = list[tuple[Any, ...]]
@@ -360,6 +371,7 @@ class Backends:
         self.monitor = psycopg.connect(url, autocommit=True)
         self.monitor.execute(SETTINGS)
         self.monitor.execute(VIRTUAL_TIME)
+        self.monitor.execute(NO_STATISTICS)
         self._free: list[Backend] = []
         self._all: list[Backend] = []
 

@@ -1,7 +1,14 @@
 """The engine keeps its promises under faults, and a seed says all about them."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
 from local.postgres import Postgres
-from tests.simulation.__main__ import each
+from tests.simulation.__main__ import each, replay
 from tests.simulation.faults import Kind
 from tests.simulation.mutations import MUTATIONS
 from tests.simulation.postgres import Backends
@@ -10,6 +17,7 @@ from tests.simulation.world import run
 
 SEEDS = range(1, 121)
 BUSY_SEED = 3
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_keeps_every_promise(server: Postgres) -> None:
@@ -32,3 +40,22 @@ def test_takes_the_same_steps_for_the_same_seed(backends: Backends) -> None:
     first, second, other = (run(seed, backends) for seed in (BUSY_SEED, BUSY_SEED, BUSY_SEED + 1))
     assert first.faults.total() > 10
     assert first.trace.digest() == second.trace.digest() != other.trace.digest()
+
+
+def test_takes_the_same_steps_in_another_process(backends: Backends) -> None:
+    # Sets of text have another order in each process.
+    command = [sys.executable, "-m", "tests.simulation", "--seeds", "1", "--first", str(BUSY_SEED)]
+    environment = os.environ | {"PYTHONHASHSEED": "7"}
+    replay = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=ROOT)
+    assert run(BUSY_SEED, backends).trace.digest()[:12] in replay.stdout
+
+
+def test_shows_the_steps_of_what_was_broken(server: Postgres, capsys: pytest.CaptureFixture[str]) -> None:
+    mutation = next(one for one in MUTATIONS if one.what == "reconcile before retry")
+    with mutation.applied():
+        totals = replay(server, BUSY_SEED)
+    assert totals.broken
+    shown = capsys.readouterr().out
+    assert "swapped once if confirmed" in shown
+    assert "write_transitions" in shown
+    assert "FAULT" in shown
