@@ -202,7 +202,7 @@ def _message(content: bytes) -> str:
 
 
 def _response(answer: Answer) -> web.Response:
-    return web.Response(status=answer.status, text=answer.body, content_type="application/json")
+    return web.Response(status=answer.status, text=answer.body, headers=answer.headers, content_type="application/json")
 
 
 def _arguments() -> argparse.Namespace:

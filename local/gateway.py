@@ -24,6 +24,7 @@ class Answer:
 
     status: int
     body: str
+    headers: Mapping[str, str]
 
 
 class Gateway:
@@ -52,7 +53,13 @@ class Gateway:
             response = self._responses[kind]
         template = response["ResponseTemplates"]["application/json"]
         body = template.replace("$context.error.messageString", json.dumps(message))
-        return Answer(int(response.get("StatusCode") or status or STATUSES[kind]), body)
+        headers: Mapping[str, str] = response.get("ResponseParameters", {}).get("Headers", {})
+        return Answer(
+            int(response.get("StatusCode") or status or STATUSES[kind]),
+            body,
+            # The template quotes what is meant literally.
+            {name: value.strip("'") for name, value in headers.items()},
+        )
 
 
 def _pattern(path: str) -> re.Pattern[str]:

@@ -35,6 +35,7 @@ MESSAGE = 'Open websocket to /api/orders/execute and send { "orderId": "<id>" } 
 PAGE_SIZE = 20
 MOST_ON_A_PAGE = 100
 PAGE_SIZES = frozenset(str(size) for size in range(1, MOST_ON_A_PAGE + 1))
+UNAVAILABLE = 503
 RETRY_AFTER_SECONDS = "2"
 
 
@@ -110,7 +111,7 @@ def health() -> Reply:
         well = database["reached"] and queue["reached"]
         status = "ok" if well else "degraded"
         body = {"status": status, "version": __version__, "database": database, "queue": queue}
-        return _json(200 if well else 503, body)
+        return _json(200 if well else UNAVAILABLE, body)
 
     return _reply(work)
 
@@ -140,14 +141,13 @@ def _reply(work: Callable[[Engine], Awaitable[Reply]]) -> Reply:
             return _json(_STATUSES.get(type(error), 400), {"error": str(error), "code": error.code})
         except OrderInDoubt as error:
             body = {"error": str(error), "code": "outcome_unknown", "orderId": str(error.order_id)}
-            return _json(503, body, {"Retry-After": RETRY_AFTER_SECONDS})
+            return _json(UNAVAILABLE, body)
         except KeyInDoubt as error:
-            body = {"error": str(error), "code": "outcome_unknown"}
-            return _json(503, body, {"Retry-After": RETRY_AFTER_SECONDS})
+            return _json(UNAVAILABLE, {"error": str(error), "code": "outcome_unknown"})
         except (Unavailable, StatementRefused) as error:
             parts.telemetry.failure("request refused", error)
             body = {"error": "the engine cannot reach its database, try again", "code": "unavailable"}
-            return _json(503, body, {"Retry-After": RETRY_AFTER_SECONDS})
+            return _json(UNAVAILABLE, body)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets JSON and the log a traceback
             parts.telemetry.defect("request failed", error)
             return _json(500, {"error": "the engine failed on this request", "code": "internal"})
@@ -155,8 +155,11 @@ def _reply(work: Callable[[Engine], Awaitable[Reply]]) -> Reply:
     return parts.run(guarded())
 
 
-def _json(status: int, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
-    return Reply(msgspec.json.encode(body).decode(), status, {"Content-Type": JSON, **(headers or {})})
+def _json(status: int, body: dict[str, Any]) -> Reply:
+    headers = {"Content-Type": JSON}
+    if status == UNAVAILABLE:
+        headers["Retry-After"] = RETRY_AFTER_SECONDS
+    return Reply(msgspec.json.encode(body).decode(), status, headers)
 
 
 def _body(request: Request) -> bytes:

@@ -187,7 +187,7 @@ async def test_an_answer_that_is_lost_leaves_the_outcome_open(client: aiohttp.Cl
 async def test_an_emulator_that_is_away_makes_it_unavailable(client_of_nothing: aiohttp.ClientSession) -> None:
     async with client_of_nothing.post(EXECUTE) as reply:
         status, body = await told(reply)
-    assert (status, body["code"]) == (503, "unavailable")
+    assert (status, body["code"], reply.headers["Retry-After"]) == (503, "unavailable", "2")
     with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
         await client_of_nothing.ws_connect(EXECUTE)
     assert refusal.value.status == 503

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib.domain.claim import LEASE_SECONDS
+from chalicelib.handlers.rest import RETRY_AFTER_SECONDS
 from chalicelib.settings import Settings
 from chalicelib.store.orders import RESEND_SECONDS
 from chalicelib.store.streams import LEASE_SECONDS as SUBSCRIPTION_LEASE_SECONDS
@@ -230,6 +231,12 @@ def test_the_gateway_answers_like_the_engine(template: Template) -> None:
     for response in properties(template, "RestAPI")["GatewayResponses"].values():
         body = response["ResponseTemplates"]["application/json"].replace("$context.error.messageString", '"said"')
         assert set(json.loads(body)) == {"error", "code"}
+
+
+def test_a_refusal_of_the_gateway_says_when_to_come_again(template: Template) -> None:
+    for kind in ("THROTTLED", "QUOTA_EXCEEDED", "INTEGRATION_FAILURE"):
+        response = properties(template, "RestAPI")["GatewayResponses"][kind]
+        assert response["ResponseParameters"]["Headers"]["Retry-After"] == f"'{RETRY_AFTER_SECONDS}'"
 
 
 def test_unknown_paths_and_methods_are_not_found(template: Template) -> None:
