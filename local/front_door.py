@@ -40,6 +40,8 @@ LARGEST_FRAME = 32 * 1024
 LONGEST_CALL = ClientTimeout(total=29)
 # The emulator starts a process for each concurrent call of a function.
 CALLS_AT_ONCE = 4
+# Calls that wait for their turn; whoever comes after them is told to come again, as the gateway's throttling does.
+MOST_WAITING = 500
 HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding"}
 )
@@ -71,6 +73,7 @@ class FrontDoor:
         self._upstream = upstream
         self._gateway = gateway
         self._calls = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._open_calls = 0
         self._sockets: weakref.WeakSet[web.WebSocketResponse] = weakref.WeakSet()
         self._session: ClientSession
 
@@ -108,6 +111,15 @@ class FrontDoor:
         path, _, query = request.raw_path.partition("?")
         if not self._gateway.routes(request.method, path):
             return _response(self._gateway.answer("MISSING_AUTHENTICATION_TOKEN"))
+        if self._open_calls >= CALLS_AT_ONCE + MOST_WAITING:
+            return _response(self._gateway.answer("THROTTLED"))
+        self._open_calls += 1
+        try:
+            return await self._forward(request, path, query)
+        finally:
+            self._open_calls -= 1
+
+    async def _forward(self, request: web.Request, path: str, query: str) -> web.Response:
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 body = await request.read()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ class Emulator:
     bodies: list[bytes] = field(default_factory=list)
     under_way: int = 0
     most: int = 0
+    released: asyncio.Event = field(default_factory=asyncio.Event)
     closed_with: asyncio.Queue[int | None] = field(default_factory=asyncio.Queue)
 
     def application(self) -> web.Application:
@@ -45,7 +47,7 @@ class Emulator:
         self.bodies.append(await request.read())
         self.under_way += 1
         self.most = max(self.most, self.under_way)
-        await asyncio.sleep(0.02)
+        await (self.released.wait() if "hold" in request.query else asyncio.sleep(0.02))
         self.under_way -= 1
         if "fail" in request.query:
             kind = {"x-amzn-ErrorType": "InternalServerErrorException"}
@@ -200,6 +202,24 @@ async def test_few_calls_travel_at_once_and_all_arrive(client: aiohttp.ClientSes
 
     assert await asyncio.gather(*(call() for _ in range(20))) == [418] * 20
     assert seen.most == CALLS_AT_ONCE
+
+
+async def test_calls_beyond_those_that_may_wait_are_told_to_come_again(
+    client: aiohttp.ClientSession, seen: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(front_door, "MOST_WAITING", 3)
+
+    async def post() -> tuple[int, str | None]:
+        async with client.post(f"{EXECUTE}?hold") as reply:
+            return reply.status, reply.headers.get("Retry-After")
+
+    posts = [asyncio.create_task(post()) for _ in range(CALLS_AT_ONCE + 3 + 2)]
+    async with asyncio.timeout(10):
+        refused = [await post for post in itertools.islice(asyncio.as_completed(posts), 2)]
+    seen.released.set()
+    assert refused == [(429, "2")] * 2
+    assert sorted([await post for post in posts])[:-2] == [(418, None)] * (CALLS_AT_ONCE + 3)
+    assert await post() == (418, None)
 
 
 # Sockets.
