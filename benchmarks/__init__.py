@@ -1,0 +1,1 @@
+"""Measures the engine as it runs; not packaged."""
