@@ -121,7 +121,7 @@ class Stack:
             migrate(database_url)
         endpoint = self._plan.aws_endpoint or self._start_aws()
         if not self._plan.aws_endpoint:
-            _forget_messages(database_url)
+            forget_run_before(database_url)
         with self._step("package"):
             package = _runnable(build())
         with self._step("deploy"):
@@ -198,10 +198,13 @@ class Stack:
         return self._plan.home / "logs" / f"{name}.log"
 
 
-def _forget_messages(database_url: str) -> None:
-    """The embedded AWS starts without the messages of the run before: let the first sweep send them again."""
+def forget_run_before(database_url: str) -> None:
+    """The embedded AWS starts without messages, and no function lives that held an order: the first sweep finds all."""
     with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute("UPDATE orders SET enqueued_at = now() - interval '1 day' WHERE outcome IS NULL")
+        connection.execute(
+            "UPDATE orders SET enqueued_at = now() - interval '1 day',"
+            " lease_until = CASE WHEN lease_until > now() THEN now() ELSE lease_until END WHERE outcome IS NULL"
+        )
 
 
 def _runs(pid: int) -> bool:

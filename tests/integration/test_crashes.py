@@ -2,6 +2,7 @@
 
 import pytest
 
+from local.stack import forget_run_before
 from tests.integration.faults import MOST_CLAIMS, SECONDS, Stop, kill, lose_reply, start, work_until
 from tests.integration.rig import Rig
 
@@ -56,3 +57,20 @@ def test_a_reply_lost_at_any_statement_costs_nothing(rig: Rig, *, after: bool) -
         assert status == "confirmed", lost
         rig.check_log(order_id)
         container.close()
+
+
+def test_the_first_sweep_of_a_new_run_finds_what_dead_functions_held(rig: Rig) -> None:
+    order_id, ended = rig.post(), rig.post()
+    rig.settle(ended)
+    container = rig.container()
+    stop = Stop(container, container.work, 2, after=True)
+    work_until(stop, container, rig, order_id)
+    kill(container)
+    while rig.bodies("orders"):
+        pass
+    forget_run_before(rig.database_url)
+    rig.sweep()
+    assert rig.bodies("orders") == [order_id]
+    assert rig.settle(order_id)["status"] == "confirmed"
+    assert rig.row(order_id)["crashes"] == 0
+    rig.check_log(order_id)
