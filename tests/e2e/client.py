@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import psycopg
 
 from local.stack import Endpoints
 
@@ -87,11 +88,21 @@ class Client:
         return (await self.show(order_id))["status"] in TERMINAL
 
 
-async def until(condition: Callable[[], Any]) -> None:
+async def until(condition: Callable[[], Any], pause: float = 0.1) -> None:
     """Wait until a condition (plain or awaitable) holds; fails after PATIENCE seconds."""
     async with asyncio.timeout(PATIENCE):
         while True:
             found = condition()
             if await found if asyncio.iscoroutine(found) else found:
                 return
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(pause)
+
+
+def one(database: psycopg.Connection, statement: str, *params: object) -> Callable[[], Any]:
+    """A question that the first value of a statement answers."""
+
+    def ask() -> Any:
+        row = database.execute(statement, params).fetchone()  # type: ignore[call-overload]
+        return row and row[0]
+
+    return ask

@@ -1,24 +1,14 @@
 """What crashes and lost messages leave behind is found and finished, on the deployed stack."""
 
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import boto3
-import psutil
 import psycopg
 
 from local.stack import Endpoints
 from local.warm import SCHEDULED, invoke
-from tests.e2e.client import Client, until
-
-# The send of one order's swap takes two seconds, so that a worker can be killed in it.
-STALL = """
-CREATE FUNCTION stall() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(2); RETURN NULL; END';
-CREATE TRIGGER stall AFTER INSERT ON simulated_swaps
-    FOR EACH ROW WHEN (NEW.amount_in = 3000000777) EXECUTE FUNCTION stall();
-"""
-UNSTALL = "DROP TRIGGER stall ON simulated_swaps; DROP FUNCTION stall()"
+from tests.e2e.client import Client, one, until
 
 
 def aws(endpoints: Endpoints, service: str) -> Any:
@@ -33,45 +23,6 @@ def aws(endpoints: Endpoints, service: str) -> Any:
 
 def sweep(endpoints: Endpoints) -> None:
     invoke(endpoints.aws_endpoint, endpoints.outputs["SweepName"], SCHEDULED)
-
-
-def workers(endpoints: Endpoints) -> list[psutil.Process]:
-    """The processes that serve the orders queue."""
-    found = []
-    for process in psutil.Process(endpoints.pids["aws"]).children(recursive=True):
-        try:
-            name = process.environ().get("AWS_LAMBDA_FUNCTION_NAME", "")
-        except psutil.Error:
-            continue
-        if "Worker" in name:
-            found.append(process)
-    return found
-
-
-def one(database: psycopg.Connection, statement: str, *params: object) -> Callable[[], Any]:
-    def ask() -> Any:
-        row = database.execute(statement, params).fetchone()  # type: ignore[call-overload]
-        return row and row[0]
-
-    return ask
-
-
-async def test_a_worker_killed_after_sending_leaves_one_swap_and_a_confirmed_order(
-    client: Client, endpoints: Endpoints, database: psycopg.Connection
-) -> None:
-    database.execute(STALL)
-    try:
-        order_id = await client.post(amount="3.000000777")
-        await until(one(database, "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
-        for process in workers(endpoints):
-            process.kill()
-        await until(one(database, "SELECT 1 FROM simulated_swaps WHERE order_id = %s", order_id))
-    finally:
-        database.execute(UNSTALL)
-    frames = await client.stream(order_id)
-    assert [frame["status"] for frame in frames] == ["pending", "routing", "building", "submitted", "confirmed"]
-    swaps = database.execute("SELECT tx_id, outcome FROM simulated_swaps WHERE order_id = %s", (order_id,)).fetchall()
-    assert swaps == [(frames[-1]["meta"]["txHash"], "succeeded")]
 
 
 async def test_the_sweep_sends_an_order_whose_message_was_lost(
