@@ -32,9 +32,13 @@ class Follower:
             async with self._client.session.ws_connect(self._client.endpoints.websocket_url) as socket:
                 await socket.send_json({"orderId": self.order_id, "afterSeq": self.seen})
                 async for message in socket:
+                    frame = message.json()
+                    if frame.get("code") == "unavailable":
+                        # The database is away.
+                        return
                     # A crash may have it pushed twice.
-                    if message.json()["seq"] > self.seen:
-                        self._take(message.json())
+                    if frame["seq"] > self.seen:
+                        self._take(frame)
 
     async def resume(self) -> None:
         """Reads the rest on a new socket: none missing, none twice, and nothing after the end."""
@@ -66,7 +70,8 @@ async def following(found: Sequence[Follower]) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         failed = [each for each in await asyncio.gather(*tasks, return_exceptions=True) if isinstance(each, Exception)]
-    assert failed == []
+    if failed:
+        raise ExceptionGroup("followers", failed)
 
 
 async def resumed(found: Sequence[Follower]) -> None:
