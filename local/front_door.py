@@ -64,6 +64,7 @@ class Upstream:
 BODY_SECONDS = 29.0
 BAD_REQUEST = 400
 REQUEST_TIMEOUT = 408
+BAD_GATEWAY = 502
 
 
 class FrontDoor:
@@ -140,8 +141,9 @@ class FrontDoor:
             ) as reply,
         ):
             content = await reply.read()
-        kind = reply.headers.get("x-amzn-ErrorType")
-        if kind:
+        kind = reply.headers.get("x-amzn-ErrorType", "")
+        # The engine never says that; the emulator does, in its own words, where a function crashed.
+        if kind or reply.status == BAD_GATEWAY:
             log.warning("%s %s: %s %s", request.method, path, reply.status, content[:500])
             return _response(self._gateway.answer(TYPES.get(kind, kind), _message(content), reply.status))
         return web.Response(status=reply.status, headers=_kept(reply.headers), body=content)

@@ -52,6 +52,8 @@ class Emulator:
         if "fail" in request.query:
             kind = {"x-amzn-ErrorType": "InternalServerErrorException"}
             return web.json_response({"message": "Internal server error"}, status=502, headers=kind)
+        if "crash" in request.query:
+            return web.json_response({"message": "Worker process died"}, status=502)
         if "drop" in request.query and request.transport:
             request.transport.abort()
         return web.json_response({"path": request.path}, status=418, headers={"X-Engine": "yes"})
@@ -175,8 +177,9 @@ async def test_a_body_that_is_too_large_is_refused(client: aiohttp.ClientSession
     assert [len(body) for body in seen.bodies] == [LARGEST_BODY]
 
 
-async def test_a_failed_function_is_answered_as_the_template_says(client: aiohttp.ClientSession) -> None:
-    async with client.post(EXECUTE, params={"fail": "1"}) as reply:
+@pytest.mark.parametrize("how", ["fail", "crash"])
+async def test_a_failed_function_is_answered_as_the_template_says(client: aiohttp.ClientSession, how: str) -> None:
+    async with client.post(EXECUTE, params={how: "1"}) as reply:
         assert await told(reply) == (502, {"error": "the engine failed to answer", "code": "internal"})
 
 
