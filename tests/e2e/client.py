@@ -10,6 +10,7 @@ import aiohttp
 import psycopg
 
 from local.stack import Endpoints
+from local.warm import SCHEDULED, invoke
 
 EXAMPLE = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 3.0, "slippageTolerance": 0.02}
 TERMINAL = ("confirmed", "failed")
@@ -106,3 +107,8 @@ def one(database: psycopg.Connection, statement: str, *params: object) -> Callab
         return row and row[0]
 
     return ask
+
+
+def sweep(endpoints: Endpoints) -> None:
+    """Runs the sweep now."""
+    invoke(endpoints.aws_endpoint, endpoints.outputs["SweepName"], SCHEDULED)

@@ -1,6 +1,7 @@
 """Processes killed by SIGKILL while orders run: every order ends, is executed once, and its followers miss no frame."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 
 import psutil
@@ -8,13 +9,15 @@ import psycopg
 import pytest
 
 from local.stack import Endpoints
-from tests.e2e.client import Client, one, until
+from tests.e2e.client import EXAMPLE, Client, one, sweep, until
 from tests.e2e.following import Follower, check, following, posted, resumed
 
-# Each holds up one order's first claim at one statement, for less than the server lets it take.
+# Each holds up one order's insert or first claim at one statement, for less than the server lets it take.
 # `building` is written together with `submitted`, so a worker is at it while that statement runs.
 STALLS = """
 CREATE FUNCTION stall() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(2.5); RETURN NEW; END';
+CREATE TRIGGER stall_accept BEFORE INSERT ON orders FOR EACH ROW
+    WHEN (NEW.payload->>'amount' = '3000000005') EXECUTE FUNCTION stall();
 CREATE TRIGGER stall_claim BEFORE UPDATE ON orders FOR EACH ROW
     WHEN (NEW.payload->>'amount' = '3000000001' AND OLD.claim_token = 0) EXECUTE FUNCTION stall();
 CREATE TRIGGER stall_write_ahead BEFORE UPDATE ON orders FOR EACH ROW
@@ -26,7 +29,7 @@ CREATE TRIGGER stall_outcome BEFORE UPDATE ON orders FOR EACH ROW
     WHEN (NEW.payload->>'amount' = '3000000004' AND NEW.outcome IS NOT NULL) EXECUTE FUNCTION stall();
 """
 UNSTALL = """
-DROP TRIGGER stall_claim ON orders; DROP TRIGGER stall_write_ahead ON orders;
+DROP TRIGGER stall_accept ON orders; DROP TRIGGER stall_claim ON orders; DROP TRIGGER stall_write_ahead ON orders;
 DROP TRIGGER stall_send ON simulated_swaps; DROP TRIGGER stall_outcome ON orders; DROP FUNCTION stall();
 """
 # Orders beside those.
@@ -55,7 +58,7 @@ async def test_workers_killed_in_each_status_lose_nothing(
             order_id = await client.post(amount=f"3.00000000{digit}")
             found.append(Follower(client, order_id))
             await until(one(database, STALLED))
-            kill(*workers(endpoints))
+            kill(*functions(endpoints, "Worker"))
             assert one(database, f"{STATUS} AND EXISTS ({STALLED})", order_id)() == status
             # The statement outlives the worker that sent it.
             await until(one(database, f"SELECT NOT EXISTS ({STALLED})"))
@@ -73,7 +76,7 @@ async def killed_while_quoting(client: Client, endpoints: Endpoints, database: p
         while True:
             order_id = await client.post()
             await until(one(database, "SELECT status <> 'pending' FROM orders WHERE id = %s", order_id), pause=0)
-            frozen = workers(endpoints)
+            frozen = functions(endpoints, "Worker")
             for process in frozen:
                 process.suspend()
             await until(one(database, f"SELECT NOT EXISTS ({STATEMENTS})"))
@@ -85,16 +88,36 @@ async def killed_while_quoting(client: Client, endpoints: Endpoints, database: p
                 process.resume()
 
 
-def workers(endpoints: Endpoints) -> list[psutil.Process]:
-    """The processes that serve the orders queue."""
+@pytest.mark.usefixtures("stalls")
+async def test_an_order_whose_post_was_killed_is_executed_once(
+    client: Client, endpoints: Endpoints, database: psycopg.Connection
+) -> None:
+    url, body = f"{endpoints.url}/api/orders/execute", EXAMPLE | {"amount": "3.000000005"}
+    posting = asyncio.create_task(client.session.post(url, json=body))
+    await until(one(database, STALLED))
+    kill(*functions(endpoints, "APIHandler"))
+    async with await posting as reply:
+        said = await reply.json()
+        assert (reply.status, said.keys(), said["code"]) == (502, {"error", "code"}, "internal")
+    # The insert outlives the function, and nobody sent the message.
+    stored = "SELECT id::text FROM orders WHERE payload->>'amount' = '3000000005'"
+    await until(one(database, stored))
+    order_id = one(database, stored)()
+    database.execute("UPDATE orders SET enqueued_at = now() - interval '1 hour' WHERE id = %s", (order_id,))
+    sweep(endpoints)
+    follower = Follower(client, order_id)
+    await resumed([follower])
+    assert check(endpoints.database_url, [follower]) == {order_id: "confirmed"}
+    assert (await client.finish(await client.post()))["status"] == "confirmed"
+
+
+def functions(endpoints: Endpoints, function: str) -> list[psutil.Process]:
+    """The processes of a function."""
     found = []
     for process in psutil.Process(endpoints.pids["aws"]).children(recursive=True):
-        try:
-            name = process.environ().get("AWS_LAMBDA_FUNCTION_NAME", "")
-        except psutil.Error:
-            continue
-        if "Worker" in name:
-            found.append(process)
+        with contextlib.suppress(psutil.Error):
+            if f"-{function}-" in process.environ().get("AWS_LAMBDA_FUNCTION_NAME", ""):
+                found.append(process)
     return found
 
 

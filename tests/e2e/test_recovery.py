@@ -7,8 +7,7 @@ import boto3
 import psycopg
 
 from local.stack import Endpoints
-from local.warm import SCHEDULED, invoke
-from tests.e2e.client import Client, one, until
+from tests.e2e.client import Client, one, sweep, until
 
 
 def aws(endpoints: Endpoints, service: str) -> Any:
@@ -19,10 +18,6 @@ def aws(endpoints: Endpoints, service: str) -> Any:
         aws_access_key_id="test",
         aws_secret_access_key="test",
     )
-
-
-def sweep(endpoints: Endpoints) -> None:
-    invoke(endpoints.aws_endpoint, endpoints.outputs["SweepName"], SCHEDULED)
 
 
 async def test_the_sweep_sends_an_order_whose_message_was_lost(
