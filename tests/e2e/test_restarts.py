@@ -55,6 +55,7 @@ async def test_an_engine_whose_database_was_killed_goes_on_with_the_next(durable
         found = await posted(client, ORDERS)
         async with following(found):
             await until(lambda: any(each.seen > 3 for each in found))
+            assert not all(each.ended for each in found)
             kill(family(durable.pids["postgres"]))
             refused = [await post(client) for _ in range(6)]
         assert {status for status, *_ in refused} == {503}
@@ -87,7 +88,7 @@ class Run:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self._environment = os.environ | {"PORT": str(free_port()), "VENUE_TIME_SCALE": "0.4"}
+        self._environment = os.environ | {"PORT": str(free_port()), "VENUE_TIME_SCALE": "0.1"}
         self._program = (
             "from pathlib import Path; from local import run\n"
             f"run.HOME, run.DEFAULT_AWS_PORT = Path({str(home)!r}), {free_port()}\n"
@@ -161,6 +162,7 @@ async def test_a_run_that_was_killed_goes_on_where_it_was(run: Run) -> None:
             found = await posted(client, ORDERS)
             async with following(found):
                 await until(lambda: any(each.seen > 3 for each in found))  # noqa: B023 - called in this turn only
+                assert not all(each.ended for each in found)
                 how(run, endpoints)
                 status, said = await run.ended()
             # Its state is in memory only, so the run ends with it, and says so.
