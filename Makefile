@@ -40,8 +40,8 @@ operate: $(STAMP)  ## Look after orders: ARGS="list | explain ID | resume ID …
 test: lint  ## Run every check and test
 	$(BIN)/python -m pytest
 
-simulate: $(STAMP)  ## Run SEEDS simulations with faults from seed FIRST on
-	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST)
+simulate: $(STAMP)  ## Run SEEDS simulations with faults from seed FIRST on; one of them WITHOUT="a safeguard"
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST) $(if $(WITHOUT),--without "$(WITHOUT)")
 
 overload: $(STAMP)  ## Post ORDERS orders as fast as they are taken, to a stack of its own
 	@$(BIN)/python -m benchmarks.overload --orders $(ORDERS)

@@ -5,12 +5,14 @@ import multiprocessing
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from local.migrate import migrate
 from local.postgres import Postgres, ephemeral
 from tests.simulation import world
+from tests.simulation.faults import Kind
+from tests.simulation.mutations import MUTATIONS
 from tests.simulation.postgres import Backends
 from tests.simulation.totals import Totals
 
@@ -18,6 +20,7 @@ PROCESSES = 2
 CHUNK = 10
 BAR = 40
 MOST_SHOWN = 10
+WITHOUT = {mutation.what: mutation for mutation in MUTATIONS}
 NAMES = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|socket-[0-9]+|(?:worker|deliver|api|sweep|dead-letter)-[0-9]+")
 
 
@@ -26,9 +29,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=100, help="how many simulations")
     parser.add_argument("--first", type=int, default=1, help="the first seed")
+    parser.add_argument("--without", choices=sorted(WITHOUT), help="replay one seed on an engine without this")
     given = parser.parse_args()
+    if given.without and given.seeds != 1:
+        parser.error("--without takes one seed")
     with ephemeral() as server:
-        totals = replay(server, given.first) if given.seeds == 1 else simulate(server, given.first, given.seeds)
+        if given.seeds > 1:
+            totals = simulate(server, given.first, given.seeds)
+        elif given.without:
+            with WITHOUT[given.without].applied():
+                totals = replay(server, given.first, WITHOUT[given.without].faults)
+        else:
+            totals = replay(server, given.first)
     return 1 if totals.broken else 0
 
 
@@ -48,10 +60,10 @@ def simulate(server: Postgres, first: int, count: int) -> Totals:
     return totals
 
 
-def replay(server: Postgres, seed: int) -> Totals:
+def replay(server: Postgres, seed: int, faults: Mapping[Kind, float] | None = None) -> Totals:
     """One simulation, with the steps that concern what it broke."""
     backends = Backends(prepared(server, "replayed"))
-    report = world.run(seed, backends)
+    report = world.run(seed, backends, faults=faults)
     backends.close()
     totals = _totals(report)
     for line in totals.table():

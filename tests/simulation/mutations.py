@@ -1,4 +1,7 @@
-"""What the engine's promises stand on, switched off one at a time: each time a simulation must notice."""
+"""What the engine's promises stand on, switched off one at a time: each time a simulation must notice.
+
+The last ones undo the mending of what simulations have found.
+"""
 
 import inspect
 import textwrap
@@ -10,7 +13,7 @@ from typing import Any
 from chalicelib.execution.batch import BatchWorker
 from chalicelib.execution.executor import Executor
 from chalicelib.execution.recovery import Sweeper
-from chalicelib.store import journal, streams
+from chalicelib.store import journal, orders, streams
 from chalicelib.streaming.publisher import Publisher
 from chalicelib.streaming.sockets import Sockets
 from chalicelib.venues.simulated.chain import SimulatedChain
@@ -125,5 +128,27 @@ MUTATIONS = (
         "the number of a bind",
         (streams._SQL, "release"),
         {"CASE WHEN s.bind_no = i.bind_no THEN i.last_seq ELSE s.last_seq END": "i.last_seq"},
+    ),
+    Mutation(
+        "the microseconds of the last event",
+        (orders._SQL, "claim"),
+        {"       t.last_update,": "       date_trunc('milliseconds', t.last_update),"},
+    ),
+    Mutation(
+        "waiting for pushes after a failed delivery",
+        Sockets.delivered,
+        {"finally:": "except KeyboardInterrupt:\n        pass\n    else:"},
+        {Kind.SQL_TERMINATED: 0.1, Kind.SQL_LOST_BEFORE: 0.1, Kind.CONNECT_REFUSED: 0.1},
+    ),
+    Mutation(
+        "releasing leases after a failed hold-back",
+        Publisher._failed,
+        {"with self._left_to_the_sweep([lease.order_id]):": "if True:"},
+        {Kind.SQL_TERMINATED: 0.1, Kind.THROTTLED: 0.1},
+    ),
+    Mutation(
+        "a delivery for what was cut off",
+        Publisher.drain,
+        {"if cut_off:": "if False:"},
     ),
 )

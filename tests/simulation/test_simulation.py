@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from local.postgres import Postgres
-from tests.simulation.__main__ import each, replay
+from tests.simulation.__main__ import WITHOUT, each, replay
 from tests.simulation.faults import Kind
 from tests.simulation.mutations import MUTATIONS
 from tests.simulation.postgres import Backends
@@ -51,8 +51,7 @@ def test_takes_the_same_steps_in_another_process(backends: Backends) -> None:
 
 
 def test_shows_the_steps_of_what_was_broken(server: Postgres, capsys: pytest.CaptureFixture[str]) -> None:
-    mutation = next(one for one in MUTATIONS if one.what == "reconcile before retry")
-    with mutation.applied():
+    with WITHOUT["reconcile before retry"].applied():
         totals = replay(server, BUSY_SEED)
     assert totals.broken
     shown = capsys.readouterr().out
