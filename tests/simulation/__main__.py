@@ -21,7 +21,10 @@ CHUNK = 10
 BAR = 40
 MOST_SHOWN = 10
 WITHOUT = {mutation.what: mutation for mutation in MUTATIONS}
-NAMES = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|socket-[0-9]+|(?:worker|deliver|api|sweep|dead-letter)-[0-9]+")
+# Orders, sockets and containers.
+NAMES = re.compile(
+    r"\b(?:[0-9a-f]{8}-[0-9a-f-]{27}|(?:socket|worker|deliver|api|websocket|sweep|dead-letter)-[0-9]+)\b"
+)
 
 
 def main() -> int:

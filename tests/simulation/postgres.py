@@ -35,18 +35,7 @@ VIRTUAL_TIME = (
     "CREATE OR REPLACE FUNCTION engine_now() RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE "
     "RETURN current_setting('sim.now')::timestamptz"
 )
-TABLES = (
-    "orders",
-    "order_events",
-    "submissions",
-    "idempotency_keys",
-    "connections",
-    "subscriptions",
-    "simulated_swaps",
-)
-EMPTY = f"TRUNCATE {', '.join(TABLES)}"
-# Statistics that are taken at some moment would change plans, and with them the order of rows.
-NO_STATISTICS = ";".join(f"ALTER TABLE {table} SET (autovacuum_enabled = off)" for table in TABLES)
+TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE '%%yoyo%%' ORDER BY 1"
 FILES = ("orders", "streams", "ledger", "operations")
 NAMES = {text: name for file in FILES for name, text in load(file).items()}
 Rows = list[tuple[Any, ...]]
@@ -128,11 +117,10 @@ class Cursor:
 class Connection:
     """A connection as `chalicelib.store.database` uses one."""
 
-    def __init__(self, server: "Server", backend: Backend, host: Host | None, name: str) -> None:
+    def __init__(self, server: "Server", backend: Backend, host: Host | None) -> None:
         self.closed = False
         self.broken = False
         self.host = host
-        self.name = name
         self.backend: Backend | None = backend
         self._server = server
         self._reply: asyncio.Future[Rows] | None = None
@@ -192,7 +180,7 @@ class Server:
         """The server's time."""
         return EPOCH + timedelta(seconds=self.sim.loop.time())
 
-    async def connect(self, _url: str, **given: Any) -> Connection:
+    async def connect(self, _url: str, **_given: Any) -> Connection:
         """A new connection for the host whose code is running."""
         host = HOST.get()
         await self.sim.faults.crossing()
@@ -201,7 +189,7 @@ class Server:
             raise psycopg.OperationalError("connection refused")
         if self.sim.faults.draw(Kind.CONNECT_REFUSED):
             raise psycopg.OperationalError("FATAL: sorry, too many clients already")
-        connection = Connection(self, self._backends.take(), host, given["application_name"])
+        connection = Connection(self, self._backends.take(), host)
         self.connections.append(connection)
         if host is not None:
             host.on_death.append(lambda: self._orphan(connection))
@@ -371,7 +359,10 @@ class Backends:
         self.monitor = psycopg.connect(url, autocommit=True)
         self.monitor.execute(SETTINGS)
         self.monitor.execute(VIRTUAL_TIME)
-        self.monitor.execute(NO_STATISTICS)
+        self._tables = [row[0] for row in self.monitor.execute(TABLES)]
+        for table in self._tables:
+            # Statistics that are taken at some moment would change plans, and with them the order of rows.
+            self.monitor.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
         self._free: list[Backend] = []
         self._all: list[Backend] = []
 
@@ -380,7 +371,7 @@ class Backends:
         self._free = list(self._all)
         for backend in self._all:
             backend.end(commit=False)
-        self.monitor.execute(EMPTY)
+        self.monitor.execute(f"TRUNCATE {', '.join(self._tables)}")
 
     def take(self) -> Backend:
         """A session that nobody uses."""

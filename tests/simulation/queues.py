@@ -9,7 +9,6 @@ from tests.simulation.sim import Sim
 
 VISIBILITY_SECONDS = 60.0
 MOST_RECEIVES = 6
-MOST_IN_A_BATCH = 10
 # The second delivery of a message comes so much later.
 DUPLICATE_SECONDS = 20.0
 
@@ -104,7 +103,6 @@ class SimulatedQueue:
                 self.sim.trace.add(self.name, "redriven", held.body)
                 self._dead_letters.put(held.body, 0)
                 continue
-            held.in_flight = True
             self._show(held, VISIBILITY_SECONDS)
             held.in_flight = True
             batch.append(held)

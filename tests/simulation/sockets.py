@@ -13,7 +13,7 @@ from tests.simulation.sim import Sim
 from tests.simulation.streams import Delivery, Streams
 
 # What a push takes: on a good day, and on others.
-USUAL_SECONDS = (0.005, 0.05, 0.2)
+USUAL_SECONDS = (0.005, 0.05, 0.2, 0.4)
 
 
 class Gateway:
@@ -87,7 +87,7 @@ class Gateway:
     async def _event(self, kind: str, connection_id: str, **more: Any) -> dict[str, Any] | None:
         event = {"requestContext": {"connectionId": connection_id, "eventType": kind}, **more}
         self.sim.trace.add("socket event", kind, connection_id, more)
-        returned, reply = await self._machine.invoke("socket", lambda _: websocket.handle(event))
+        returned, reply = await self._machine.invoke("websocket", lambda _: websocket.handle(event))
         found: dict[str, Any] | None = reply if returned else None
         return found
 

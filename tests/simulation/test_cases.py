@@ -42,7 +42,7 @@ async def until(world: World, condition: Callable[[], bool]) -> None:
 
 async def post(world: World, key: str | None = None) -> str:
     if key is not None:
-        world.clients.keys[key] = None
+        world.clients.keys.append(key)
     order_id = await world.clients.post(ORDER, key)
     assert order_id is not None
     return order_id
@@ -94,7 +94,7 @@ def test_second_bind_during_a_push(play: Callable[[Story], Report]) -> None:
         assert await world.gateway.say(socket, {"orderId": order_id})
         assert (len(binds), len(releases)) == (2, 0), "the second bind came after the push"
         assert await first
-        await until(world, lambda: len(world.gateway.frames[socket]) >= 10)
+        await until(world, lambda: not world.streams.missing((socket, order_id), 5))
 
     report = play(story)
     assert report.statuses == {"confirmed": 1}
@@ -140,13 +140,17 @@ def test_order_ends_while_the_time_to_push_its_frames_runs_out(play: Callable[[S
 
 def test_poisonous_order_among_nine_healthy_ones(play: Callable[[Story], Report]) -> None:
     async def story(world: World) -> None:
-        script = Script(world.sim)
-        # Until the others are there, its message is.
-        script.strike(Kind.LATE, "orders", seconds=2.0)
-        poisonous = await post(world)
-        world.moods.poison(UUID(poisonous), "quote", 1000)
-        orders = await asyncio.gather(*(post(world) for _ in range(9)))
-        await until(world, lambda: all(ended(world, order_id) for order_id in (poisonous, *orders)))
+        Script(world.sim)
+        claims = statements(world, "claim")
+        queue = world.queues["order-engine-orders"]
+        pump, queue.on_visible = queue.on_visible, lambda: None
+        orders = await asyncio.gather(*(post(world) for _ in range(10)))
+        world.moods.poison(UUID(orders[3]), "quote", 1000)
+        queue.on_visible = pump
+        pump()
+        await until(world, lambda: all(ended(world, order_id) for order_id in orders))
+        shared = [claim for claim in claims if len(claim) > 1 and orders[3] in {str(row[0]) for row in claim}]
+        assert shared, "it was alone from the first"
 
     report = play(story)
     assert report.statuses == {"confirmed": 9, "failed": 1}
@@ -171,7 +175,6 @@ def test_post_under_a_key_that_is_never_answered(play: Callable[[Story], Report]
     async def story(world: World) -> None:
         script = Script(world.sim)
         script.strike(kind, where)
-        world.clients.keys["a-key"] = None
         assert await world.clients.post(ORDER, "a-key") is None
         await asyncio.sleep(3.0)
         order_id = await post(world, "a-key")

@@ -10,12 +10,11 @@ import pytest
 from local.postgres import Postgres
 from tests.simulation.__main__ import WITHOUT, each, replay
 from tests.simulation.faults import Kind
-from tests.simulation.mutations import MUTATIONS
 from tests.simulation.postgres import Backends
 from tests.simulation.totals import Totals
 from tests.simulation.world import run
 
-SEEDS = range(1, 121)
+SEEDS = range(1, 101)
 BUSY_SEED = 3
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,13 +26,6 @@ def test_keeps_every_promise(server: Postgres) -> None:
     assert not totals.broken, f"replay one with: make simulate SEEDS=1 FIRST={min(totals.broken)}"
     # A kind that never struck was not tried.
     assert {kind for kind in Kind if not totals.faults[kind]} == set()
-
-
-def test_keeps_every_promise_at_the_rates_of_the_mutations(backends: Backends) -> None:
-    for mutation in MUTATIONS:
-        if mutation.faults:
-            broken = {seed: run(seed, backends, faults=mutation.faults).violations for seed in range(1, 11)}
-            assert not any(broken.values()), mutation.what
 
 
 def test_takes_the_same_steps_for_the_same_seed(backends: Backends) -> None:

@@ -1,5 +1,6 @@
 """What happened in a simulation, step by step."""
 
+import re
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
@@ -45,5 +46,6 @@ class Trace:
 
     def about(self, *words: str) -> list[str]:
         """The steps that name any of some orders, sockets or containers, and every fault."""
-        wanted = [line for line in self.lines() if any(word in line for word in words) or "FAULT" in line]
-        return [line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} …" for line in wanted]
+        wanted = re.compile("|".join([r"\bFAULT\b", *(rf"\b{re.escape(word)}\b" for word in words)]))
+        lines = [line for line in self.lines() if wanted.search(line)]
+        return [line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} …" for line in lines]

@@ -123,11 +123,11 @@ class World:
         self.machine.on_quiet = self.invariants.quiet
         concurrency = sim.rng.randint(1, 4)
         for name, function, handler, most in (
-            ("order-engine-orders", "worker", queue.orders, concurrency),
-            ("order-engine-deliveries", "deliver", queue.deliveries, concurrency),
-            ("order-engine-dead-letters", "dead-letter", queue.dead_letters, 2),
+            ("order-engine-orders", "worker", queue.orders, 10),
+            ("order-engine-deliveries", "deliver", queue.deliveries, 10),
+            ("order-engine-dead-letters", "dead-letter", queue.dead_letters, 1),
         ):
-            EventSource(self.queues[name], function, handler, most, self.machine)
+            EventSource(self.queues[name], function, handler, self.machine, most=most, concurrency=concurrency)
 
     async def live(self, story: "Story") -> None:
         """A story, and then calm until everything has come to its end."""
@@ -165,9 +165,9 @@ class World:
         """What happens to all containers at once."""
         while True:
             await asyncio.sleep(self.sim.rng.expovariate(1 / EVENTS_EVERY_SECONDS))
-            if self.sim.faults.draw(*[Kind.DEPLOY] * 5):
+            if self.sim.faults.draw(Kind.DEPLOY):
                 self.machine.deploy()
-            if self.sim.faults.draw(*[Kind.DATABASE_RESTART] * 3):
+            if self.sim.faults.draw(Kind.DATABASE_RESTART):
                 self.server.restart(self.sim.faults.seconds(Kind.DATABASE_RESTART))
 
     def _build(self, host: Host, hands: Hands) -> Engine:
