@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 from benchmarks.bar import Bar
 from benchmarks.memory import Peaks, watch
 from infrastructure.clients import client
+from local.front_door import MOST_WAITING
 from local.stack import Endpoints, Plan, Stack
 
 ORDERS = 5000
@@ -72,6 +73,7 @@ class Report:
         confirmed = sum(wanted != "FAIL" for wanted in self.accepted.values())
         promises = {
             f"{len(self.accepted)} of {self.orders} orders were accepted": len(self.accepted) == self.orders,
+            f"{self.refused[429]} calls were refused with 429 and came again": self.refused[429] > 0,
             f"{len(self.strange)} strange answers, as {self.strange[:1]}": not self.strange,
             f"{len(self.lost())} accepted orders are lost, as {self.lost()[:3]}": not self.lost(),
             f"{self.stored} orders are stored, {len(self.accepted)} were accepted": self.stored == len(self.accepted),
@@ -105,24 +107,24 @@ class Report:
         return "\n".join(f"  {name:28} {text}" for name, text in rows.items())
 
 
-async def overload(endpoints: Endpoints, orders: int, clients: int) -> Report:
+async def overload(endpoints: Endpoints, orders: int) -> Report:
     """Posts to a running engine that has no other orders, and waits until it is at rest."""
     report = Report(orders)
     async with watch(endpoints, report.peaks):
         started = time.monotonic()
-        await _post(endpoints.url, report, clients)
+        await _post(endpoints.url, report)
         accepted = time.monotonic()
         await asyncio.to_thread(_drain, endpoints, report)
         report.accept_seconds, report.drain_seconds = accepted - started, time.monotonic() - accepted
     return report
 
 
-async def _post(url: str, report: Report, clients: int) -> None:
+async def _post(url: str, report: Report) -> None:
     tokens = iter([TOKENS_OUT[number % len(TOKENS_OUT)] for number in range(report.orders)])
     connector = TCPConnector(limit=0)
     with Bar("accepted", report.orders) as bar:
         async with ClientSession(connector=connector, timeout=ClientTimeout(total=120)) as session:
-            many = (_client(session, url, tokens, report, bar) for _ in range(min(clients, report.orders)))
+            many = (_client(session, url, tokens, report, bar) for _ in range(min(CLIENTS, report.orders)))
             await asyncio.gather(*many)
 
 
@@ -186,12 +188,13 @@ def main() -> int:
     """Starts a stack, overloads it, prints the table; the exit status is 1 where a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.overload", description=main.__doc__)
     parser.add_argument("--orders", type=int, default=ORDERS)
-    parser.add_argument("--clients", type=int, default=CLIENTS)
     options = parser.parse_args()
     with contextlib.ExitStack() as parts:
         home = parts.enter_context(tempfile.TemporaryDirectory(prefix="engine-overload-"))
-        stack = parts.enter_context(Stack(Plan.ephemeral(Path(home))))
-        report = asyncio.run(overload(stack.endpoints, options.orders, options.clients))
+        # Fewer orders come from as many clients, of whom not all may wait either.
+        plan = replace(Plan.ephemeral(Path(home)), most_waiting=min(MOST_WAITING, options.orders // 2))
+        stack = parts.enter_context(Stack(plan))
+        report = asyncio.run(overload(stack.endpoints, options.orders))
     print(report.table(), flush=True)
     broken = report.broken()
     for what in broken:

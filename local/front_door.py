@@ -70,9 +70,10 @@ BAD_GATEWAY = 502
 class FrontDoor:
     """Forwards requests and sockets to the emulator."""
 
-    def __init__(self, upstream: Upstream, gateway: Gateway) -> None:
+    def __init__(self, upstream: Upstream, gateway: Gateway, most_waiting: int = MOST_WAITING) -> None:
         self._upstream = upstream
         self._gateway = gateway
+        self._most_open_calls = CALLS_AT_ONCE + most_waiting
         self._calls = asyncio.Semaphore(CALLS_AT_ONCE)
         self._open_calls = 0
         self._sockets: weakref.WeakSet[web.WebSocketResponse] = weakref.WeakSet()
@@ -112,7 +113,7 @@ class FrontDoor:
         path, _, query = request.raw_path.partition("?")
         if not self._gateway.routes(request.method, path):
             return _response(self._gateway.answer("MISSING_AUTHENTICATION_TOKEN"))
-        if self._open_calls >= CALLS_AT_ONCE + MOST_WAITING:
+        if self._open_calls >= self._most_open_calls:
             return _response(self._gateway.answer("THROTTLED"))
         self._open_calls += 1
         try:
@@ -225,12 +226,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rest", required=True, help="URL of the emulator's REST API, stage included")
     parser.add_argument("--websocket", required=True, help="URL of the emulator's WebSocket API, stage included")
     parser.add_argument("--template", type=Path, required=True, help="the packaged template")
+    parser.add_argument("--most-waiting", type=int, default=MOST_WAITING, help="calls that may wait for their turn")
     return parser.parse_args()
 
 
 async def _application(arguments: argparse.Namespace) -> web.Application:
     template: dict[str, Any] = json.loads(arguments.template.read_text())
-    return FrontDoor(Upstream(arguments.rest, arguments.websocket), Gateway(template)).application()
+    upstream = Upstream(arguments.rest, arguments.websocket)
+    return FrontDoor(upstream, Gateway(template), arguments.most_waiting).application()
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ import psycopg
 from infrastructure.deploy import Deployment
 from infrastructure.package import BUILD, OWN_NAMES, ROOT, Package, build
 from local.aws import HOST, MiniStack, free_port, port_taken
+from local.front_door import MOST_WAITING
 from local.keeper import Kept
 from local.migrate import migrate
 from local.postgres import EPHEMERAL, Postgres
@@ -54,6 +55,8 @@ class Plan:
     aws_endpoint: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     postgres_settings: Mapping[str, str] = field(default_factory=dict)
+    # Calls that the front door lets wait before it refuses.
+    most_waiting: int = MOST_WAITING
 
     @classmethod
     def ephemeral(cls, home: Path, parameters: Mapping[str, str] | None = None) -> Self:
@@ -153,7 +156,7 @@ class Stack:
         command = [sys.executable, "-m", "local.front_door", f"--port={self._plan.port}"]
         command += [f"--rest={endpoint}/restapis/{outputs['RestAPIId']}/api/_user_request_"]
         command += [f"--websocket={sockets}/_aws/execute-api/{outputs['WebsocketAPIId']}/api"]
-        command += [f"--template={package.template_path}"]
+        command += [f"--template={package.template_path}", f"--most-waiting={self._plan.most_waiting}"]
         self._front_door = Kept(command, log=self._log("front-door"), environment=os.environ, directory=ROOT)
         self._parts.callback(self._front_door.stop)
         self._pids["front door"] = self._front_door.pid

@@ -13,3 +13,5 @@ def test_an_overloaded_engine_loses_nothing() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     for row in ("accepted +200", "lost +0", "confirmed +190", "failed +10"):
         assert re.search(f"^ *{row}$", done.stdout, re.MULTILINE), done.stdout
+    # Each was told when to come again, and did: all are accepted.
+    assert re.search("^ *refused with 429 +[1-9]", done.stdout, re.MULTILINE), done.stdout

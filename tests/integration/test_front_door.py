@@ -99,12 +99,19 @@ async def seen() -> Emulator:
     return Emulator()
 
 
-@pytest_asyncio.fixture
-async def client(gateway: Gateway, seen: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
+@contextlib.asynccontextmanager
+async def entered(gateway: Gateway, seen: Emulator, **bounds: int) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of a front door before the emulator."""
     async with served(seen.application()) as url:
-        door = FrontDoor(Upstream(str(url / "rest"), str(url / "socket")), gateway)
+        door = FrontDoor(Upstream(str(url / "rest"), str(url / "socket")), gateway, **bounds)
         async with served(door.application()) as own, aiohttp.ClientSession(own) as session:
             yield session
+
+
+@pytest_asyncio.fixture
+async def client(gateway: Gateway, seen: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
+    async with entered(gateway, seen) as session:
+        yield session
 
 
 @pytest_asyncio.fixture
@@ -207,22 +214,20 @@ async def test_few_calls_travel_at_once_and_all_arrive(client: aiohttp.ClientSes
     assert seen.most == CALLS_AT_ONCE
 
 
-async def test_calls_beyond_those_that_may_wait_are_told_to_come_again(
-    client: aiohttp.ClientSession, seen: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(front_door, "MOST_WAITING", 3)
+async def test_calls_beyond_those_that_may_wait_are_told_to_come_again(gateway: Gateway, seen: Emulator) -> None:
+    async with entered(gateway, seen, most_waiting=3) as client:
 
-    async def post() -> tuple[int, str | None]:
-        async with client.post(f"{EXECUTE}?hold") as reply:
-            return reply.status, reply.headers.get("Retry-After")
+        async def post() -> tuple[int, str | None]:
+            async with client.post(f"{EXECUTE}?hold") as reply:
+                return reply.status, reply.headers.get("Retry-After")
 
-    posts = [asyncio.create_task(post()) for _ in range(CALLS_AT_ONCE + 3 + 2)]
-    async with asyncio.timeout(10):
-        refused = [await post for post in itertools.islice(asyncio.as_completed(posts), 2)]
-    seen.released.set()
-    assert refused == [(429, "2")] * 2
-    assert sorted([await post for post in posts])[:-2] == [(418, None)] * (CALLS_AT_ONCE + 3)
-    assert await post() == (418, None)
+        posts = [asyncio.create_task(post()) for _ in range(CALLS_AT_ONCE + 3 + 2)]
+        async with asyncio.timeout(10):
+            refused = [await post for post in itertools.islice(asyncio.as_completed(posts), 2)]
+        seen.released.set()
+        assert refused == [(429, "2")] * 2
+        assert sorted([await post for post in posts])[:-2] == [(418, None)] * (CALLS_AT_ONCE + 3)
+        assert await post() == (418, None)
 
 
 # Sockets.

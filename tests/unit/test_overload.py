@@ -27,6 +27,7 @@ def test_a_good_report_breaks_nothing() -> None:
     ("spoil", "said"),
     [
         (lambda r: r.accepted.pop("c"), "2 of 3 orders were accepted"),
+        (lambda r: r.refused.clear(), "0 calls were refused with 429 and came again"),
         (lambda r: r.strange.append("500"), "1 strange answers, as ['500']"),
         (lambda r: r.ended.pop("c"), "1 accepted orders are lost, as ['c']"),
         (lambda r: setattr(r, "stored", 4), "4 orders are stored, 3 were accepted"),
