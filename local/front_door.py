@@ -28,7 +28,7 @@ from aiohttp import (
 from multidict import CIMultiDict
 from yarl import URL
 
-from local.gateway import TYPES, Answer, Gateway
+from local.gateway import SERVER_ERROR, TYPES, Answer, Gateway
 
 log = logging.getLogger("front_door")
 
@@ -63,6 +63,7 @@ class Upstream:
 # How long a request's body may take to arrive.
 BODY_SECONDS = 29.0
 BAD_REQUEST = 400
+FORBIDDEN = 403
 REQUEST_TIMEOUT = 408
 BAD_GATEWAY = 502
 
@@ -158,6 +159,10 @@ class FrontDoor:
         try:
             api = await self._session.ws_connect(url, headers=headers, max_msg_size=0)
         except WSServerHandshakeError as refusal:
+            log.warning("%s refused: %s", path, refusal.status)
+            # The emulator makes 403 of all that $connect answers; the engine refuses only what it cannot serve now.
+            if refusal.status == FORBIDDEN or refusal.status >= SERVER_ERROR:
+                return _response(self._gateway.answer("INTEGRATION_FAILURE"))
             return _response(self._gateway.answer("refused", "the connection was refused", refusal.status))
         # The library counts a message's frames together, and refuses from this many bytes on.
         client = web.WebSocketResponse(max_msg_size=LARGEST_FRAME + 1, compress=False)

@@ -61,6 +61,9 @@ async def test_an_engine_whose_database_was_killed_goes_on_with_the_next(durable
         assert {status for status, *_ in refused} == {503}
         assert all(headers["Retry-After"] for _, headers, _ in refused)
         assert refused[-1][2]["code"] == "unavailable"
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+            await session.ws_connect(durable.websocket_url)
+        assert (refusal.value.status, "Retry-After" in (refusal.value.headers or {})) == (503, True)
         with Postgres(tmp_path / "postgres", tmp_path / "logs" / "postgres-again.log"):
             await until(lambda: healthy(client))
             in_doubt = [body["orderId"] for *_, body in refused if "orderId" in body]

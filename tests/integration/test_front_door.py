@@ -60,7 +60,7 @@ class Emulator:
 
     async def socket(self, request: web.Request) -> web.StreamResponse:
         if "refuse" in request.query:
-            return web.Response(status=401)
+            return web.Response(status=int(request.query["refuse"]))
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         await socket.send_json({"query": request.rel_url.raw_query_string, "client": request.headers.get("X-Client")})
@@ -270,10 +270,22 @@ async def test_a_client_that_vanishes_is_disconnected(client: aiohttp.ClientSess
     assert await asyncio.wait_for(seen.closed_with.get(), 5) == front_door.GOING_AWAY
 
 
-async def test_a_refused_connect_keeps_its_status(client: aiohttp.ClientSession) -> None:
+@pytest.mark.parametrize("status", [403, 500, 502, 503])
+async def test_a_connect_that_the_engine_could_not_serve_is_unavailable(
+    client: aiohttp.ClientSession, status: int
+) -> None:
+    # The client's own handshake does not show the body of a refusal.
+    async with client.get(EXECUTE, params={"refuse": status}, headers={"Upgrade": "websocket"}) as reply:
+        refused, body = await told(reply)
+    assert (refused, body["code"], reply.headers["Retry-After"]) == (503, "unavailable", "2")
     with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
-        await client.ws_connect(f"{EXECUTE}?refuse=1")
-    assert refusal.value.status == 401
+        await client.ws_connect(f"{EXECUTE}?refuse={status}")
+    assert refusal.value.status == 503
+
+
+async def test_any_other_refused_connect_keeps_its_status(client: aiohttp.ClientSession) -> None:
+    async with client.get(EXECUTE, params={"refuse": 431}, headers={"Upgrade": "websocket"}) as reply:
+        assert await told(reply) == (431, {"error": "the connection was refused", "code": "bad_request"})
 
 
 async def test_a_socket_anywhere_else_is_not_found(client: aiohttp.ClientSession) -> None:
