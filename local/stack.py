@@ -124,7 +124,7 @@ class Stack:
             migrate(database_url)
         endpoint = self._plan.aws_endpoint or self._start_aws()
         if not self._plan.aws_endpoint:
-            forget_run_before(database_url)
+            forget_run_before(database_url, leases=not self._plan.database_url)
         with self._step("package"):
             package = _runnable(build())
         with self._step("deploy"):
@@ -201,13 +201,16 @@ class Stack:
         return self._plan.home / "logs" / f"{name}.log"
 
 
-def forget_run_before(database_url: str) -> None:
-    """The embedded AWS starts without messages, and no function lives that held an order: the first sweep finds all."""
+def forget_run_before(database_url: str, *, leases: bool) -> None:
+    """The embedded AWS starts without messages: the first sweep sends every order that is free.
+
+    `leases` frees those that the run before held. A database that others use too may have another stack's functions at
+    them.
+    """
     with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(
-            "UPDATE orders SET enqueued_at = now() - interval '1 day',"
-            " lease_until = CASE WHEN lease_until > now() THEN now() ELSE lease_until END WHERE outcome IS NULL"
-        )
+        connection.execute("UPDATE orders SET enqueued_at = now() - interval '1 day' WHERE outcome IS NULL")
+        if leases:
+            connection.execute("UPDATE orders SET lease_until = now() WHERE outcome IS NULL AND lease_until > now()")
 
 
 def _runs(pid: int) -> bool:

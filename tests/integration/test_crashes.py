@@ -59,7 +59,8 @@ def test_a_reply_lost_at_any_statement_costs_nothing(rig: Rig, *, after: bool) -
         container.close()
 
 
-def test_the_first_sweep_of_a_new_run_finds_what_dead_functions_held(rig: Rig) -> None:
+@pytest.mark.parametrize("leases", [True, False], ids=["own database", "shared database"])
+def test_the_first_sweep_of_a_new_run_finds_what_dead_functions_held(rig: Rig, *, leases: bool) -> None:
     order_id, ended = rig.post(), rig.post()
     rig.settle(ended)
     container = rig.container()
@@ -68,9 +69,12 @@ def test_the_first_sweep_of_a_new_run_finds_what_dead_functions_held(rig: Rig) -
     kill(container)
     while rig.bodies("orders"):
         pass
-    forget_run_before(rig.database_url)
+    waiting = rig.post()
+    rig.bodies("orders")
+    forget_run_before(rig.database_url, leases=leases)
     rig.sweep()
-    assert rig.bodies("orders") == [order_id]
+    assert sorted(rig.bodies("orders")) == sorted([order_id, waiting] if leases else [waiting])
+    rig.advance(LEASE_OVER)
     assert rig.settle(order_id)["status"] == "confirmed"
     assert rig.row(order_id)["crashes"] == 0
     rig.check_log(order_id)
