@@ -8,7 +8,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 from local.terminal import frame_line, paint, say
 
 ORDER = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 3.0, "slippageTolerance": 0.02}
-TERMINAL = frozenset({"confirmed", "failed", "cancelled", "expired"})
+TERMINAL = frozenset({"confirmed", "failed"})
 PATIENCE_SECONDS = 60.0
 
 

@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     resume = commands.add_parser("resume", parents=[common], help="have parked orders' transactions asked for at once")
     resume.add_argument("order_ids", type=_order_id, nargs="+", metavar="ORDER_ID")
 
-    repeat = commands.add_parser("repeat", parents=[common], help="place an order that ended unconfirmed anew, once")
+    repeat = commands.add_parser("repeat", parents=[common], help="place a failed order anew, once")
     repeat.add_argument("order_id", type=_order_id, metavar="ORDER_ID")
     return parser
 

@@ -151,7 +151,7 @@ class Commands:
         return Resumed(resumed, lost, refused)
 
     async def repeat(self, order_id: UUID) -> Repeated:
-        """Place an order that ended unconfirmed anew, once. Raises Refused."""
+        """Place a failed order anew, once. Raises Refused."""
         new = uuid7(self._clock, self._entropy)
         await self._store.repeat(order_id, new, self._clock.now())
         case = await self._case(order_id)

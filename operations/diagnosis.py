@@ -100,8 +100,7 @@ def _ended(case: Case) -> tuple[str, str]:
     row = case.row
     if row.outcome == Status.CONFIRMED:
         return f"It is confirmed by transaction {row.tx_hash}", "nothing is left to do"
-    reason = f" ({row.failure_reason})" if row.failure_reason else ""
-    state = f"It ended as {row.outcome} at attempt {row.attempts}{reason}"
+    state = f"It failed at attempt {row.attempts} ({row.failure_reason})"
     if case.repeated_as:
         return f"{state} and was repeated", f"go on with `explain {case.repeated_as}`"
     return state, f"`repeat {row.id}` places it anew"

@@ -141,7 +141,7 @@ class Operations:
         await self._database.insist(_SQL["sent"], {"ids": list(order_ids)})
 
     async def repeat(self, repeat_of: UUID, order_id: UUID, ts: datetime) -> None:
-        """Place an order anew under an id, unless it has been, or has not ended, or was confirmed."""
+        """Place a failed order anew under an id, unless it has been."""
         params: dict[str, Any] = {"id": order_id, "repeat_of": repeat_of, "meta": FIRST_META, "ts": ts}
         await self._database.insist(_SQL["repeat"], params)
 

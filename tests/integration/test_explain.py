@@ -128,9 +128,7 @@ def test_an_order_that_has_ended(rig: Rig, operate: Operator) -> None:
     tx_id = rig.settle(confirmed)["txHash"]
     assert operate.conclusion(confirmed) == f"It is confirmed by transaction {tx_id}: nothing is left to do."
     reason = "the sandbox token FAIL fails every attempt"
-    assert operate.conclusion(failed) == (
-        f"It ended as failed at attempt 3 ({reason}): `repeat {failed}` places it anew."
-    )
+    assert operate.conclusion(failed) == f"It failed at attempt 3 ({reason}): `repeat {failed}` places it anew."
     repeat = operate.json("repeat", failed)["order_id"]
     assert operate.conclusion(failed).endswith(f"and was repeated: go on with `explain {repeat}`.")
 

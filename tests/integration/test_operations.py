@@ -205,17 +205,6 @@ def test_a_repeat_is_a_new_order_on_the_old_terms(rig: Rig, operate: Operator) -
     rig.check_log(repeat)
 
 
-@pytest.mark.parametrize("outcome", ["cancelled", "expired"])
-def test_whatever_ended_unconfirmed_can_be_repeated(rig: Rig, operate: Operator, outcome: str) -> None:
-    order_id = rig.post()
-    rig.sql("ALTER TABLE orders DROP CONSTRAINT status_is_known")
-    rig.sql("UPDATE orders SET status = %s, outcome = %s", outcome, outcome)
-    assert f"It ended as {outcome}" in operate.conclusion(order_id)
-    repeat = operate.json("repeat", order_id)
-    assert repeat["created"]
-    assert rig.settle(repeat["order_id"])["status"] == "confirmed"
-
-
 def test_repeating_twice_answers_with_the_first_repeat(rig: Rig, operate: Operator) -> None:
     order_id = fail(rig)
     first = operate.json("repeat", order_id)

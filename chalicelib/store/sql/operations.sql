@@ -47,11 +47,11 @@ RETURNING 1
 UPDATE orders SET enqueued_at = engine_now() WHERE id = ANY(%(ids)s) AND outcome IS NULL AND enqueued_at = last_update
 
 -- name: repeat
--- A new order on the terms of one that ended without being confirmed. The unique key decides between several.
+-- A new order on the terms of a failed one. The unique key decides between several.
 WITH accepted AS (
     INSERT INTO orders (id, payload, status, created_at, last_update, account, type, last_seq, enqueued_at, repeat_of)
     SELECT %(id)s, payload, 'pending', %(ts)s, %(ts)s, account, type, 1, engine_now(), id
-    FROM orders WHERE id = %(repeat_of)s AND outcome <> 'confirmed'
+    FROM orders WHERE id = %(repeat_of)s AND outcome = 'failed'
     ON CONFLICT DO NOTHING
     RETURNING id
 )
