@@ -55,7 +55,7 @@ def conclude(case: Case, waiting: Waiting | None) -> str:
 
 
 def _conclude(case: Case, waiting: Waiting | None) -> tuple[str, str]:
-    """In the order in which a claim decides."""
+    """What decides first: ended, unreadable, in somebody's hands, parked; else the order is under way."""
     row, now = case.row, case.now
     if row.outcome:
         return _ended(case)

@@ -119,11 +119,11 @@ class Operations:
         self._database = database
 
     async def parked(self, limit: int) -> list[Listed]:
-        """The parked orders that have waited longest, oldest first."""
+        """The parked orders that were placed first, oldest first."""
         return await self._listed("parked", limit)
 
     async def failed(self, limit: int) -> list[Listed]:
-        """The orders that failed last, newest first."""
+        """The failed orders that were placed last, newest first."""
         return await self._listed("failed", limit)
 
     async def case(self, order_id: UUID) -> Case | None:

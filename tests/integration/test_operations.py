@@ -43,7 +43,7 @@ def test_the_list_shows_what_needs_somebody_oldest_first(
     assert "the sandbox token FAIL fails every attempt" in text
     assert all(each not in operate("list", "--parked")[1] for each in failed)
     assert all(each not in operate("list", "--failed")[1] for each in parked)
-    # Of parked orders the oldest are the most urgent, of failed ones the latest are this night's.
+    # Of parked orders the oldest are shown, of failed ones the latest.
     found = operate.json("list", "--limit", "1")
     assert [each["row"]["id"] for each in found["parked"] + found["failed"]] == [parked[0], failed[2]]
     assert found["more"] == ["parked", "failed"]

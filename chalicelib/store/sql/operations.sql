@@ -1,11 +1,11 @@
 -- name: parked
--- The parked orders that have waited longest for an operator.
+-- The parked orders that were placed first.
 SELECT json_build_object('now', engine_now(), 'row', to_json(o),
     'repeated_as', NULL, 'valid_until', (SELECT valid_until FROM submissions WHERE tx_id = o.open_tx))::text
 FROM orders o WHERE outcome IS NULL AND parked_at IS NOT NULL ORDER BY id LIMIT %(limit)s
 
 -- name: failed
--- The orders that failed last. Those of last year must not hide the ones of this night.
+-- The failed orders that were placed last. Those of last year must not hide the ones of this night.
 SELECT json_build_object('now', engine_now(), 'row', to_json(o),
     'repeated_as', (SELECT r.id FROM orders r WHERE r.repeat_of = o.id), 'valid_until', NULL)::text
 FROM orders o WHERE outcome = 'failed' ORDER BY id DESC LIMIT %(limit)s
