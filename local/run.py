@@ -84,6 +84,8 @@ def alone(home: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise AlreadyRunning(_who_runs(home)) from None
+        # A run that was killed left its note behind; from here on a note is of the run that has the lock.
+        (home / "stack.json").unlink(missing_ok=True)
         yield
 
 

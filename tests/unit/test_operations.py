@@ -1,12 +1,15 @@
 """Where the operator's command looks for the engine, and how it names moments."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import boto3
 import pytest
 
 from chalicelib import settings
+from local.run import alone
 from operations.diagnosis import moment
 from operations.environment import addresses
 
@@ -18,10 +21,12 @@ STACK = {
 
 
 @pytest.fixture
-def note(tmp_path: Path) -> Path:
+def note(tmp_path: Path) -> Iterator[Path]:
+    """Of a `make run` that runs."""
     path = tmp_path / "stack.json"
-    path.write_text(json.dumps(STACK))
-    return path
+    with alone(tmp_path):
+        path.write_text(json.dumps(STACK))
+        yield path
 
 
 def test_a_running_make_run_is_found_where_the_environment_names_no_database(note: Path) -> None:
@@ -38,7 +43,26 @@ def test_a_database_that_the_environment_names_is_never_mixed_with_what_runs_her
 
 
 def test_nothing_is_assumed_where_nothing_runs(tmp_path: Path) -> None:
-    assert addresses({}, tmp_path / "stack.json") == {}
+    note = tmp_path / "stack.json"
+    assert addresses({}, note) == {}
+    # One that was killed.
+    with alone(tmp_path):
+        note.write_text(json.dumps(STACK))
+    assert addresses({}, note) == {}
+    note.with_name("run.lock").unlink()
+    assert addresses({}, note) == {}
+
+
+@pytest.mark.parametrize("token", ["AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"])
+def test_no_credentials_of_the_shell_are_sent_to_the_emulator(
+    note: Path, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", token):
+        monkeypatch.setenv(name, "of the shell")
+    for name, value in addresses({}, note).items():
+        monkeypatch.setenv(name, value)
+    found = boto3.Session().get_credentials()
+    assert (found.access_key, found.secret_key, found.token) == ("test", "test", None)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,8 @@ def test_a_second_run_is_told_who_runs(tmp_path: Path) -> None:
         (tmp_path / "stack.json").write_text('{"url": "http://127.0.0.1:3000", "pids": {"stack": 42}}')
         with pytest.raises(run.AlreadyRunning, match="process 42 serves"), run.alone(tmp_path):
             pass
-    with run.alone(tmp_path):
+    # One that was killed left its note; whoever has the lock now is not ready.
+    with run.alone(tmp_path), pytest.raises(run.AlreadyRunning, match="not ready"), run.alone(tmp_path):
         pass
 
 
