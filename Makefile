@@ -12,7 +12,7 @@ PYTHON := $(firstword $(foreach name,python3.11 python3 python,$(shell $(name) -
 BIN := .venv/bin
 # Names the requirements that the environment was made from.
 STAMP := .venv/.made
-SOURCES := app.py chalicelib infrastructure local operations tests $(wildcard benchmarks client)
+SOURCES := app.py benchmarks chalicelib infrastructure local operations tests
 
 export PORT
 

@@ -63,12 +63,13 @@ class AlreadyRunning(Exception):
 def plan() -> Plan:
     """What the environment asks for. Raises ConfigurationError or StackError, naming the variable."""
     # Found before anything starts; the database is one of the parts to be started.
-    settings.read({"DATABASE_URL": "postgresql://", **os.environ})
+    database_url = os.environ.get("DATABASE_URL") or None
+    settings.read({**os.environ, "DATABASE_URL": database_url or "postgresql://"})
     return Plan(
         home=HOME,
         port=_port("PORT", DEFAULT_PORT),
         aws_port=DEFAULT_AWS_PORT,
-        database_url=os.environ.get("DATABASE_URL") or None,
+        database_url=database_url,
         aws_endpoint=(os.environ.get("AWS_ENDPOINT_URL") or "").rstrip("/") or None,
         parameters={name: os.environ[each] for each, name in PARAMETERS.items() if os.environ.get(each)},
     )

@@ -14,7 +14,12 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_everything_is_embedded_by_default() -> None:
+@pytest.mark.parametrize(
+    "given", [{}, {"DATABASE_URL": "", "AWS_ENDPOINT_URL": "", "PORT": ""}], ids=["unset", "empty"]
+)
+def test_everything_is_embedded_by_default(monkeypatch: pytest.MonkeyPatch, given: dict[str, str]) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
     plan = run.plan()
     assert (plan.port, plan.aws_port) == (3000, 4566)
     assert (plan.database_url, plan.aws_endpoint, plan.parameters) == (None, None, {})
