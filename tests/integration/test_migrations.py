@@ -17,6 +17,7 @@ from chalicelib.store.statements import load
 from local.migrate import MIGRATIONS, migrate
 from local.postgres import Postgres
 from tests.integration.rig import Rig, eventually
+from tests.simulation.postgres import LOCK_SECONDS
 
 ORDERS, STREAMS, LEDGER, OPERATIONS = load("orders"), load("streams"), load("ledger"), load("operations")
 FILLED = 20_000
@@ -45,7 +46,9 @@ def test_all_migrations_apply_from_nothing_and_only_once(empty_url: str) -> None
             ).fetchall()
         )
     # The engine's sessions are bounded by the database, whatever they ask for.
-    assert 0 < limits["lock_timeout"] < limits["statement_timeout"] < limits["idle_in_transaction_session_timeout"]
+    # The simulation keeps time itself, and waits for a lock as long.
+    assert limits["lock_timeout"] == 1000 * LOCK_SECONDS
+    assert limits["lock_timeout"] < limits["statement_timeout"] < limits["idle_in_transaction_session_timeout"]
 
 
 def test_migrations_are_numbered_without_gaps_and_depend_on_the_one_before() -> None:

@@ -17,6 +17,9 @@ from chalicelib.venues.simulated.chain import VALID_MS
 from infrastructure import lint
 from infrastructure.package import MAXIMUM_BYTES, ROOT, Package, PackageError, build, check
 from local.run import PARAMETERS
+from tests.simulation.functions import FUNCTION_SECONDS
+from tests.simulation.queues import MOST_IN_A_BATCH, MOST_RECEIVES, VISIBILITY_SECONDS
+from tests.simulation.world import SWEEP_SECONDS
 
 Template = dict[str, Any]
 
@@ -186,7 +189,18 @@ def test_batches_are_parameters_and_dead_letters_come_alone(template: Template) 
     sizes = {
         name: next(iter(properties(template, name)["Events"].values()))["Properties"]["BatchSize"] for name in MAPPINGS
     }
-    assert sizes == {"Worker": {"Ref": "BatchSize"}, "Deliver": 10, "DeadLetter": 1}
+    assert sizes == {"Worker": {"Ref": "BatchSize"}, "Deliver": MOST_IN_A_BATCH, "DeadLetter": 1}
+
+
+def test_the_simulation_has_the_numbers_of_the_template(template: Template) -> None:
+    # The simulation gives the sweep as little time as the others, and dead letters in batches.
+    timeouts = {properties(template, name)["Timeout"] for name in ROLES if name != "Sweep"}
+    assert timeouts == {FUNCTION_SECONDS}
+    assert {properties(template, queue)["VisibilityTimeout"] for queue in QUEUES} == {VISIBILITY_SECONDS}
+    assert properties(template, "OrdersQueue")["RedrivePolicy"]["maxReceiveCount"] == MOST_RECEIVES
+    assert template["Parameters"]["BatchSize"]["Default"] == MOST_IN_A_BATCH
+    (sweep,) = properties(template, "Sweep")["Events"].values()
+    assert (sweep["Properties"]["Schedule"], SWEEP_SECONDS) == ("rate(1 minute)", 60)
 
 
 # Grants.
