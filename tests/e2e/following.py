@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from itertools import pairwise
 from typing import Any
 
 import psycopg
 from aiohttp import ClientError
 
-from chalicelib.domain.lifecycle import Status, is_legal
 from tests.e2e.client import PATIENCE, TERMINAL, Client
+from tests.event_log import checked
 
 # Of three orders, one is confirmed at once, one after two failures, and one fails.
 TOKENS_OUT = ("USDC", "FLAKY", "FAIL")
@@ -91,10 +90,7 @@ def check(database_url: str, found: Sequence[Follower]) -> dict[str, str]:
             events = database.execute(
                 "SELECT seq, status FROM order_events WHERE order_id = %s ORDER BY seq", (order_id,)
             ).fetchall()
-            statuses = [Status(status) for _, status in events]
-            assert [seq for seq, _ in events] == list(range(1, len(events) + 1))
-            assert all(is_legal(before, after) for before, after in pairwise(statuses)), statuses
-            assert [status for status in statuses if status in TERMINAL] == statuses[-1:] == [outcome], statuses
+            assert checked(events)[-1:] == [outcome]
             succeeded = "SELECT tx_id FROM simulated_swaps WHERE order_id = %s AND outcome = 'succeeded'"
             hashes = "SELECT tx_hash FROM orders WHERE id = %s AND tx_hash IS NOT NULL"
             swaps = database.execute(succeeded, (order_id,)).fetchall()

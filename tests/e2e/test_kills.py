@@ -1,16 +1,15 @@
 """Processes killed by SIGKILL while orders run: every order ends, is executed once, and its followers miss no frame."""
 
 import asyncio
-import contextlib
 from collections.abc import Iterator
 
-import psutil
 import psycopg
 import pytest
 
 from local.stack import Endpoints
 from tests.e2e.client import EXAMPLE, Client, one, sweep, until
 from tests.e2e.following import Follower, check, following, posted, resumed
+from tests.e2e.processes import functions, kill
 
 # Each holds up one order's insert or first claim at one statement, for less than the server lets it take.
 # `building` is written together with `submitted`, so a worker is at it while that statement runs.
@@ -58,7 +57,7 @@ async def test_workers_killed_in_each_status_lose_nothing(
             order_id = await client.post(amount=f"3.00000000{digit}")
             found.append(Follower(client, order_id))
             await until(one(database, STALLED))
-            kill(*functions(endpoints, "Worker"))
+            kill(functions(endpoints, "Worker"))
             assert one(database, f"{STATUS} AND EXISTS ({STALLED})", order_id)() == status
             # The statement outlives the worker that sent it.
             await until(one(database, f"SELECT NOT EXISTS ({STALLED})"))
@@ -81,7 +80,7 @@ async def killed_while_quoting(client: Client, endpoints: Endpoints, database: p
                 process.suspend()
             await until(one(database, f"SELECT NOT EXISTS ({STATEMENTS})"))
             if one(database, STATUS, order_id)() == "routing":
-                kill(*frozen)
+                kill(frozen)
                 return Follower(client, order_id)
             # It was too quick, and goes on.
             for process in frozen:
@@ -95,7 +94,7 @@ async def test_an_order_whose_post_was_killed_is_executed_once(
     url, body = f"{endpoints.url}/api/orders/execute", EXAMPLE | {"amount": "3.000000005"}
     posting = asyncio.create_task(client.session.post(url, json=body))
     await until(one(database, STALLED))
-    kill(*functions(endpoints, "APIHandler"))
+    kill(functions(endpoints, "APIHandler"))
     async with await posting as reply:
         said = await reply.json()
         assert (reply.status, said.keys(), said["code"]) == (502, {"error", "code"}, "internal")
@@ -109,20 +108,3 @@ async def test_an_order_whose_post_was_killed_is_executed_once(
     await resumed([follower])
     assert check(endpoints.database_url, [follower]) == {order_id: "confirmed"}
     assert (await client.finish(await client.post()))["status"] == "confirmed"
-
-
-def functions(endpoints: Endpoints, function: str) -> list[psutil.Process]:
-    """The processes of a function."""
-    found = []
-    for process in psutil.Process(endpoints.pids["aws"]).children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if f"-{function}-" in process.environ().get("AWS_LAMBDA_FUNCTION_NAME", ""):
-                found.append(process)
-    return found
-
-
-def kill(*processes: psutil.Process) -> None:
-    """SIGKILL."""
-    assert processes
-    for process in processes:
-        process.kill()

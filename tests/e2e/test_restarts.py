@@ -20,23 +20,9 @@ from local.postgres import Postgres
 from local.stack import Endpoints, Plan, Stack
 from tests.e2e.client import EXAMPLE, Client, until
 from tests.e2e.following import Follower, check, following, posted, resumed
+from tests.e2e.processes import family, kill
 
 ORDERS = 15
-
-
-def family(*pids: int) -> list[psutil.Process]:
-    """Processes and all that they started."""
-    found = [psutil.Process(pid) for pid in pids]
-    return found + [child for process in found for child in process.children(recursive=True)]
-
-
-def kill(processes: list[psutil.Process]) -> None:
-    for process in processes:
-        # One may end with the one before it.
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue
 
 
 # The database.

@@ -13,6 +13,7 @@ from chalicelib import bootstrap
 from local.migrate import MIGRATIONS, migrate
 from local.postgres import Postgres, ephemeral
 from tests.integration.gateway import Gateway
+from tests.integration.operators import Operator
 from tests.integration.rig import Rig
 from tests.integration.sessions import Session
 
@@ -114,3 +115,9 @@ def session(rig: Rig) -> Iterator[Callable[[], Session]]:
     yield opening
     for each in opened:
         each.close()
+
+
+@pytest.fixture
+def operate(rig: Rig, capsys: pytest.CaptureFixture[str]) -> Operator:
+    """The operator's command, on the rig."""
+    return Operator(capsys)

@@ -1,4 +1,4 @@
-"""Faults put between a container and its database: it stops, dies, or loses replies at a chosen statement."""
+"""Faults of containers, of their database and of the chain: dying, standing still, losing replies, not knowing."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -14,11 +14,14 @@ from chalicelib.domain.errors import OutcomeUnknown, Unavailable
 from chalicelib.execution.batch import Received
 from chalicelib.execution.executor import Executor
 from chalicelib.store.database import Database
+from chalicelib.venues.base import Answer, Outcome
 from tests.integration.rig import Rig
 
 Fetch = Callable[..., Any]
 SECONDS = 20
 MOST_CLAIMS = 12
+# Longer than a claim may hold an order.
+LEASE_OVER = 16
 
 
 def executor_of(container: Engine) -> Executor:
@@ -122,3 +125,34 @@ def break_statements(monkeypatch: pytest.MonkeyPatch, *faults: str) -> list[str]
 
     monkeypatch.setattr(work, "fetch", broken)
     return sent
+
+
+def die(rig: Rig, order_id: str, times: int, **state: Any) -> None:
+    """Leave an order as containers that died with it do; `state` is what they had written."""
+    for column, value in state.items():
+        rig.sql(f"UPDATE orders SET {column} = %s WHERE id = %s", value, order_id)
+    for _ in range(times):
+        rig.sql(
+            "UPDATE orders SET claim_token = claim_token + 1, crashes = crashes + (lease_until IS NOT NULL)::int, "
+            "lease_until = engine_now() - interval '1 second' WHERE id = %s",
+            order_id,
+        )
+
+
+class Chain:
+    """Stands in for the chain where it must not know an answer."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.answer = Answer(outcome=Outcome.UNKNOWN)
+        self.asked: list[str] = []
+        for worker in (bootstrap.engine().worker, bootstrap.engine().dead_letter_worker):
+            executor = worker._runner.__self__
+            monkeypatch.setattr(executor._chain, "ask", self.ask)
+            monkeypatch.setattr(executor._chain, "decide", self.decide)
+
+    async def ask(self, tx_id: str) -> Answer:
+        self.asked.append(tx_id)
+        return self.answer
+
+    async def decide(self, tx_id: str, *_: Any) -> Answer:
+        return self.answer

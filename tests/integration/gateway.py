@@ -9,13 +9,6 @@ from urllib.parse import unquote
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    # As many pushes at once as a publisher starts must find room in the listening socket's queue.
-    request_queue_size = 256
-
-
-class _Server(ThreadingHTTPServer):
     # Many sockets are pushed to at once; a connect that finds the queue full is tried again a second later.
     request_queue_size = 256
 

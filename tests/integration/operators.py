@@ -8,8 +8,8 @@ import pytest
 
 from chalicelib.execution.executor import PARK_SECONDS
 from operations.__main__ import main
+from tests.integration.faults import LEASE_OVER, Chain
 from tests.integration.rig import Rig
-from tests.integration.test_dead_letters import LEASE_OVER, Chain
 
 
 class Operator:

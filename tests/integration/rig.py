@@ -1,6 +1,5 @@
 """One container of the engine, called as Lambda calls it, with real Postgres and SQS behind it."""
 
-import itertools
 import json
 import time
 import uuid
@@ -13,19 +12,21 @@ from mypy_boto3_sqs import SQSClient
 
 from chalicelib import settings
 from chalicelib.bootstrap import Engine, real
-from chalicelib.domain.lifecycle import TERMINAL, Status, is_legal
+from chalicelib.domain.lifecycle import TERMINAL
 from chalicelib.handlers import queue, rest, schedule, websocket
+from tests.event_log import checked
 from tests.integration.gateway import Gateway
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 SOL_TO_USDC = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 3.0, "slippageTolerance": 0.02}
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 10) -> bool:
+def eventually(condition: Callable[[], Any], seconds: float = 20) -> None:
+    """Wait until a condition holds that comes about by itself."""
     deadline = time.monotonic() + seconds
-    while not (held := holds()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return held
+    while not condition():
+        assert time.monotonic() < deadline, "the condition was not reached"
+        time.sleep(0.01)
 
 
 class Context:
@@ -133,9 +134,7 @@ class Rig:
         """The statuses of an order's log, which must be whole, legal, and agree with the order and the ledger."""
         shown, row = self.show(order_id), self.row(order_id)
         events = shown["events"]
-        statuses = [Status(event["status"]) for event in events]
-        assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
-        assert all(is_legal(before, after) for before, after in itertools.pairwise(statuses)), statuses
+        statuses = checked([(event["seq"], event["status"]) for event in events])
         assert [event["ts"] for event in events] == sorted(event["ts"] for event in events)
         assert row["last_seq"] == len(events)
         assert row["status"] == statuses[-1]
@@ -222,13 +221,6 @@ class Rig:
 
     def sweep(self) -> None:
         schedule.sweep()
-
-    def wait(self, condition: Callable[[], Any], seconds: float = 20) -> None:
-        """Wait until a condition holds that comes about by itself."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, "the condition was not reached"
-            time.sleep(0.01)
 
     def alone(self) -> bool:
         """Whether no session of the engine is left; the rig's own end a moment after it closed them."""

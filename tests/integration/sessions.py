@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 
 from tests.integration.faults import SECONDS
-from tests.integration.rig import Rig
+from tests.integration.rig import Rig, eventually
 
 Rows = list[tuple[Any, ...]]
 
@@ -39,4 +39,4 @@ def waits_for_lock(rig: Rig, session: Session) -> bool:
 
 def await_lock(rig: Rig, session: Session) -> None:
     """Wait until a session waits for another's lock."""
-    rig.wait(lambda: waits_for_lock(rig, session), SECONDS)
+    eventually(lambda: waits_for_lock(rig, session), SECONDS)

@@ -3,12 +3,11 @@
 import pytest
 
 from local.stack import forget_run_before
-from tests.integration.faults import MOST_CLAIMS, SECONDS, Stop, kill, lose_reply, start, work_until
+from tests.integration.faults import LEASE_OVER, MOST_CLAIMS, SECONDS, Stop, kill, lose_reply, start, work_until
 from tests.integration.rig import Rig
 
 # Enough for a first attempt that fails, and a second one until it is asked for: what follows is the same again.
 STATEMENTS = range(1, 13)
-LEASE_OVER = 16
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

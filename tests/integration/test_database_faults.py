@@ -13,7 +13,7 @@ from chalicelib.store import database as module
 from chalicelib.store import orders
 from tests.integration.faults import break_statements
 from tests.integration.proxy import Proxy
-from tests.integration.rig import SOL_TO_USDC, Request, Rig
+from tests.integration.rig import SOL_TO_USDC, Request, Rig, eventually
 
 BODY = json.dumps(SOL_TO_USDC).encode()
 
@@ -24,7 +24,7 @@ def end_sessions(rig: Rig) -> None:
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    rig.wait(rig.alone)
+    eventually(rig.alone)
 
 
 @pytest.fixture
@@ -149,9 +149,9 @@ def test_a_peer_that_takes_bytes_and_never_answers_is_given_up(rig: Rig, proxy: 
     assert (reply.status, answer["code"]) == (503, "outcome_unknown")
     assert answer["orderId"] != order_id
     assert rest.health().status == 503
-    rig.wait(lambda: len(proxy.ended) == proxy.accepted)
+    eventually(lambda: len(proxy.ended) == proxy.accepted)
     proxy.silent = False
-    rig.wait(lambda: rest.health().status == 200)
+    eventually(lambda: rest.health().status == 200)
     assert rig.finish(order_id)["status"] == "confirmed"
 
 
@@ -162,7 +162,7 @@ def test_a_keyed_post_to_a_silent_peer_is_settled_by_posting_again(rig: Rig, pro
     reply = rest.execute(Request(BODY, key="key"))
     assert (reply.status, json.loads(reply.body)["code"]) == (503, "outcome_unknown")
     proxy.silent = False
-    rig.wait(lambda: rest.health().status == 200)
+    eventually(lambda: rest.health().status == 200)
     replies = [rest.execute(Request(BODY, key="key")) for _ in range(2)]
     assert replies[0] == replies[1]
     assert rig.sql("SELECT count(*) FROM orders") == [(2,)]

@@ -10,45 +10,12 @@ from chalicelib.domain.retry import MAX_LAST_RESORTS
 from chalicelib.execution import executor as module
 from chalicelib.handlers import queue
 from chalicelib.venues.base import Answer, Outcome
-from tests.integration.faults import executor_of
+from tests.integration.faults import LEASE_OVER, Chain, die, executor_of
 from tests.integration.rig import Rig
-
-LEASE_OVER = 16
-
-
-def die(rig: Rig, order_id: str, times: int, **state: Any) -> None:
-    """Leave an order as containers that died with it do; `state` is what they had written."""
-    for column, value in state.items():
-        rig.sql(f"UPDATE orders SET {column} = %s WHERE id = %s", value, order_id)
-    for _ in range(times):
-        rig.sql(
-            "UPDATE orders SET claim_token = claim_token + 1, crashes = crashes + (lease_until IS NOT NULL)::int, "
-            "lease_until = engine_now() - interval '1 second' WHERE id = %s",
-            order_id,
-        )
 
 
 async def dies(*_: Any) -> Any:
     raise RuntimeError("the worker dies here")
-
-
-class Chain:
-    """Stands in for the chain where it must not know an answer."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.answer = Answer(outcome=Outcome.UNKNOWN)
-        self.asked: list[str] = []
-        for worker in (bootstrap.engine().worker, bootstrap.engine().dead_letter_worker):
-            executor = worker._runner.__self__
-            monkeypatch.setattr(executor._chain, "ask", self.ask)
-            monkeypatch.setattr(executor._chain, "decide", self.decide)
-
-    async def ask(self, tx_id: str) -> Answer:
-        self.asked.append(tx_id)
-        return self.answer
-
-    async def decide(self, tx_id: str, *_: Any) -> Answer:
-        return self.answer
 
 
 def test_a_message_that_keeps_crashing_its_function_is_redriven_and_its_order_confirmed(rig: Rig) -> None:

@@ -12,7 +12,7 @@ from chalicelib import bootstrap
 from chalicelib.handlers import rest
 from local.migrate import migrate
 from local.postgres import EPHEMERAL, Postgres
-from tests.integration.rig import SOL_TO_USDC, Request, Rig
+from tests.integration.rig import SOL_TO_USDC, Request, Rig, eventually
 
 BODY = json.dumps(SOL_TO_USDC).encode()
 # None is kept for superusers, as the engine is one here.
@@ -67,7 +67,7 @@ def test_requests_are_refused_and_taken_again_by_the_same_container(rig: Rig, se
         accepted.extend([json.loads(reply.body)["orderId"]] if reply.status == 200 else [])
         return bool(accepted)
 
-    rig.wait(accepts)
+    eventually(accepts)
     assert bootstrap.engine() is container
     # A refused order was not stored.
     assert rig.sql("SELECT id::text FROM orders") == [(accepted[0],)]
@@ -78,11 +78,11 @@ def test_a_batch_is_sent_again_and_no_crash(rig: Rig, server: Postgres) -> None:
     order_id = rig.post()
     rig.bodies("orders")
     bootstrap.close()
-    rig.wait(rig.alone)
+    eventually(rig.alone)
     with exhausted(server):
         assert rig.invoke(order_id) == []
         assert rig.messages("orders") == 1
-    rig.wait(lambda: "status" in rig.show(order_id))
+    eventually(lambda: "status" in rig.show(order_id))
     assert (rig.row(order_id)["claim_token"], rig.row(order_id)["crashes"]) == (0, 0)
     assert rig.settle(order_id)["status"] == "confirmed"
 
@@ -91,11 +91,11 @@ def test_sockets_are_told_to_send_again(rig: Rig, server: Postgres) -> None:
     order_id = rig.post()
     socket = rig.connect()
     bootstrap.close()
-    rig.wait(rig.alone)
+    eventually(rig.alone)
     with exhausted(server):
         rig.send(socket, {"orderId": order_id})
         assert [frame["code"] for frame in rig.frames(socket)] == ["unavailable"]
         assert rig.socket_event("CONNECT", "another") == {"statusCode": 503}
-    rig.wait(lambda: rig.socket_event("CONNECT", "another") == {"statusCode": 200})
+    eventually(lambda: rig.socket_event("CONNECT", "another") == {"statusCode": 200})
     rig.send(socket, {"orderId": order_id})
     assert rig.frames(socket)[-1]["status"] == "pending"

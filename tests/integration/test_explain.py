@@ -4,14 +4,9 @@ import pytest
 
 from chalicelib.domain.retry import MAX_CRASHES, MAX_LAST_RESORTS
 from chalicelib.handlers import queue
+from tests.integration.faults import die
 from tests.integration.operators import Operator, fail, park
 from tests.integration.rig import Rig
-from tests.integration.test_dead_letters import die
-
-
-@pytest.fixture
-def operate(rig: Rig, capsys: pytest.CaptureFixture[str]) -> Operator:
-    return Operator(capsys)
 
 
 def test_an_order_that_waits_for_the_queue(rig: Rig, operate: Operator) -> None:

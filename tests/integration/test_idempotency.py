@@ -18,7 +18,7 @@ from chalicelib.handlers import rest
 from chalicelib.intake.validation import terms
 from chalicelib.store.statements import load
 from tests.integration.faults import SECONDS, Stop, break_statements, lose_reply
-from tests.integration.rig import SOL_TO_USDC, Request, Rig
+from tests.integration.rig import SOL_TO_USDC, Request, Rig, eventually
 from tests.integration.sessions import Session, await_lock, waits_for_lock
 
 ORDERS = load("orders")
@@ -70,7 +70,7 @@ def await_engine(rig: Rig) -> None:
         "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() "
         "AND application_name = 'order-engine work' AND wait_event_type = 'Lock'"
     )
-    rig.wait(lambda: rig.sql(waits))
+    eventually(lambda: rig.sql(waits))
 
 
 # Posting again.
@@ -251,7 +251,7 @@ def test_a_key_that_was_taken_over_is_not_forgotten(rig: Rig, session: Callable[
     winner.run(ORDERS["accept_keyed"], taking := rival())
     swept = sweep.start(ORDERS["expire_keys"], {"most": 10})
     # Passes the row over; one that waited for it would delete it as it was.
-    rig.wait(lambda: swept.done() or waits_for_lock(rig, sweep))
+    eventually(lambda: swept.done() or waits_for_lock(rig, sweep))
     winner.connection.commit()
     swept.result(SECONDS)
     sweep.connection.commit()

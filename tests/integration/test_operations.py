@@ -10,15 +10,9 @@ from chalicelib.domain.retry import MAX_LAST_RESORTS
 from chalicelib.handlers import queue
 from chalicelib.venues.base import Answer, Outcome
 from operations.__main__ import main
+from tests.integration.faults import LEASE_OVER, Chain, die
 from tests.integration.operators import Operator, fail, park
 from tests.integration.rig import Rig
-from tests.integration.test_dead_letters import LEASE_OVER, Chain, die
-
-
-@pytest.fixture
-def operate(rig: Rig, capsys: pytest.CaptureFixture[str]) -> Operator:
-    return Operator(capsys)
-
 
 # list
 

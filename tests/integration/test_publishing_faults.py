@@ -2,13 +2,12 @@
 
 import pytest
 
-from tests.integration.faults import SECONDS, Stop, kill, lose_reply, start, work_until
+from tests.integration.faults import LEASE_OVER, SECONDS, Stop, kill, lose_reply, start, work_until
 from tests.integration.rig import Rig
 
 # Leases, pushes and releases of an order that confirms take fewer than this.
 STATEMENTS = range(1, 9)
 MOST_CLAIMS = 3
-LEASE_OVER = 16
 WHOLE = [1, 2, 3, 4, 5]
 
 
