@@ -23,12 +23,12 @@ class Follower:
         self.order_id = order_id
         self.seen = 0
         self.ended = False
-        self._client = client
+        self.client = client
 
     async def follow(self) -> None:
         """Reads frames on one socket, for as long as it lasts."""
         with contextlib.suppress(ClientError):
-            async with self._client.session.ws_connect(self._client.endpoints.websocket_url) as socket:
+            async with self.client.session.ws_connect(self.client.endpoints.websocket_url) as socket:
                 await socket.send_json({"orderId": self.order_id, "afterSeq": self.seen})
                 async for message in socket:
                     frame = message.json()
@@ -41,7 +41,7 @@ class Follower:
 
     async def resume(self) -> None:
         """Reads the rest on a new socket: none missing, none twice, and nothing after the end."""
-        async with self._client.socket() as socket:
+        async with self.client.socket() as socket:
             await socket.send({"orderId": self.order_id, "afterSeq": self.seen})
             while not self.ended:
                 self._take(await socket.receive())

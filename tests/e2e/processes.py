@@ -1,7 +1,7 @@
 """The processes of a running stack, and killing them."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 
 import psutil
 
@@ -24,9 +24,23 @@ def functions(endpoints: Endpoints, function: str) -> list[psutil.Process]:
     return found
 
 
-def kill(processes: Iterable[psutil.Process]) -> None:
+def kill(processes: Sequence[psutil.Process]) -> None:
     """SIGKILL."""
     for process in processes:
         # One may end with the one before it.
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
+
+
+@contextlib.contextmanager
+def standing_still(processes: Sequence[psutil.Process]) -> Iterator[Sequence[psutil.Process]]:
+    """The processes do not run while the body does."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.suspend()
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()

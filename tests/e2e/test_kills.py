@@ -7,9 +7,9 @@ import psycopg
 import pytest
 
 from local.stack import Endpoints
-from tests.e2e.client import EXAMPLE, Client, one, sweep, until
+from tests.e2e.client import EXAMPLE, PATIENCE, Client, one, sweep, until
 from tests.e2e.following import Follower, check, following, posted, resumed
-from tests.e2e.processes import functions, kill
+from tests.e2e.processes import functions, kill, standing_still
 
 # Each holds up one order's insert or first claim at one statement, for less than the server lets it take.
 # `building` is written together with `submitted`, so a worker is at it while that statement runs.
@@ -52,39 +52,50 @@ async def test_workers_killed_in_each_status_lose_nothing(
     client: Client, endpoints: Endpoints, database: psycopg.Connection
 ) -> None:
     found = await posted(client, CROWD)
-    async with following(found):
-        for digit, status in HELD.items():
-            order_id = await client.post(amount=f"3.00000000{digit}")
-            found.append(Follower(client, order_id))
-            await until(one(database, STALLED))
-            kill(functions(endpoints, "Worker"))
-            assert one(database, f"{STATUS} AND EXISTS ({STALLED})", order_id)() == status
-            # The statement outlives the worker that sent it.
-            await until(one(database, f"SELECT NOT EXISTS ({STALLED})"))
-        found.append(await killed_while_quoting(client, endpoints, database))
+    async with following(found), asyncio.timeout(PATIENCE):
+        killed = [await killed_at(digit, found, endpoints, database) for digit in HELD]
+        killed.append(await killed_while_quoting(found, endpoints, database))
     await resumed(found)
     ended = check(endpoints.database_url, found)
-    assert {ended[each.order_id] for each in found[CROWD:]} == {"confirmed"}
+    assert {ended[each.order_id] for each in killed} == {"confirmed"}
     # Claimed again, sent nothing, was not sent again, was only published, was interrupted.
-    assert [each.seen for each in found[CROWD:]] == [5, 9, 5, 5, 7]
+    assert [each.seen for each in killed] == [5, 9, 5, 5, 7]
 
 
-async def killed_while_quoting(client: Client, endpoints: Endpoints, database: psycopg.Connection) -> Follower:
+async def killed_at(digit: int, found: list[Follower], endpoints: Endpoints, database: psycopg.Connection) -> Follower:
+    """An order whose worker was killed while its statement was held up."""
+    while True:
+        order = await another(found, amount=f"3.00000000{digit}")
+        await until(one(database, STALLED), pause=0.02)
+        # Looked for only now: one may have been started for this order. That can take longer than the statement.
+        workers = functions(endpoints, "Worker")
+        kill(workers)
+        held = one(database, f"{STATUS} AND EXISTS ({STALLED})", order.order_id)()
+        # The statement outlives the worker that sent it.
+        await until(one(database, f"SELECT NOT EXISTS ({STALLED})"))
+        if held:
+            assert (held, bool(workers)) == (HELD[digit], True)
+            return order
+
+
+async def killed_while_quoting(found: list[Follower], endpoints: Endpoints, database: psycopg.Connection) -> Follower:
     """An order whose worker was killed between its routing event and its write-ahead."""
-    async with asyncio.timeout(60):
-        while True:
-            order_id = await client.post()
-            await until(one(database, "SELECT status <> 'pending' FROM orders WHERE id = %s", order_id), pause=0)
-            frozen = functions(endpoints, "Worker")
-            for process in frozen:
-                process.suspend()
+    while True:
+        order = await another(found)
+        await until(one(database, "SELECT status <> 'pending' FROM orders WHERE id = %s", order.order_id), pause=0)
+        with standing_still(functions(endpoints, "Worker")) as workers:
             await until(one(database, f"SELECT NOT EXISTS ({STATEMENTS})"))
-            if one(database, STATUS, order_id)() == "routing":
-                kill(frozen)
-                return Follower(client, order_id)
-            # It was too quick, and goes on.
-            for process in frozen:
-                process.resume()
+            # Others were too quick, and go on.
+            if one(database, STATUS, order.order_id)() == "routing":
+                kill(workers)
+                return order
+
+
+async def another(found: list[Follower], **fields: str) -> Follower:
+    """One more order, to be followed like the others whatever becomes of it."""
+    client = found[0].client
+    found.append(Follower(client, await client.post(**fields)))
+    return found[-1]
 
 
 @pytest.mark.usefixtures("stalls")
@@ -92,19 +103,27 @@ async def test_an_order_whose_post_was_killed_is_executed_once(
     client: Client, endpoints: Endpoints, database: psycopg.Connection
 ) -> None:
     url, body = f"{endpoints.url}/api/orders/execute", EXAMPLE | {"amount": "3.000000005"}
-    posting = asyncio.create_task(client.session.post(url, json=body))
-    await until(one(database, STALLED))
-    kill(functions(endpoints, "APIHandler"))
-    async with await posting as reply:
-        said = await reply.json()
-        assert (reply.status, said.keys(), said["code"]) == (502, {"error", "code"}, "internal")
+    found: list[Follower] = []
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            posting = asyncio.create_task(client.session.post(url, json=body))
+            await until(one(database, STALLED), pause=0.02)
+            kill(functions(endpoints, "APIHandler"))
+            async with await posting as reply:
+                said = await reply.json()
+            if reply.status != 200:
+                break
+            # It had answered already.
+            found.append(Follower(client, said["orderId"]))
+    assert (reply.status, said.keys(), said["code"]) == (502, {"error", "code"}, "internal")
     # The insert outlives the function, and nobody sent the message.
-    stored = "SELECT id::text FROM orders WHERE payload->>'amount' = '3000000005'"
-    await until(one(database, stored))
-    order_id = one(database, stored)()
+    stored = "SELECT id::text FROM orders WHERE payload->>'amount' = '3000000005' AND id <> ALL(%s::uuid[])"
+    ask = one(database, stored, [each.order_id for each in found])
+    await until(ask)
+    order_id = ask()
     database.execute("UPDATE orders SET enqueued_at = now() - interval '1 hour' WHERE id = %s", (order_id,))
     sweep(endpoints)
-    follower = Follower(client, order_id)
-    await resumed([follower])
-    assert check(endpoints.database_url, [follower]) == {order_id: "confirmed"}
+    found.append(Follower(client, order_id))
+    await resumed(found)
+    assert set(check(endpoints.database_url, found).values()) == {"confirmed"}
     assert (await client.finish(await client.post()))["status"] == "confirmed"
