@@ -16,6 +16,8 @@ from tests.simulation.sim import Sim
 # Time-outs of the functions, and of those that differ.
 FUNCTION_SECONDS = 10.0
 OTHER_SECONDS = {"sweep": 30.0}
+# Most messages of a batch.
+BATCHES = {"worker": 10, "deliver": 10, "dead-letter": 1}
 
 
 class Died(BaseException):
@@ -183,11 +185,8 @@ class EventSource:
         function: str,
         handler: Callable[[Any, Any], Any],
         machine: Lambda,
-        *,
-        most: int,
         concurrency: int,
     ) -> None:
-        self._most = most
         self._source = source
         self._function = function
         self._handler = handler
@@ -198,7 +197,7 @@ class EventSource:
 
     def pump(self) -> None:
         """Start as many invocations as there are messages and concurrency for."""
-        most = self._machine.sim.rng.randint(1, self._most)
+        most = self._machine.sim.rng.randint(1, BATCHES[self._function])
         while self._running < self._concurrency and (batch := self._source.receive(most)):
             self._running += 1
             self._machine.sim.loop.on(None, self._serve(batch, [held.receives for held in batch]))

@@ -122,12 +122,12 @@ class World:
         self.invariants = Invariants(self, backends)
         self.machine.on_quiet = self.invariants.quiet
         concurrency = sim.rng.randint(1, 4)
-        for name, function, handler, most in (
-            ("order-engine-orders", "worker", queue.orders, 10),
-            ("order-engine-deliveries", "deliver", queue.deliveries, 10),
-            ("order-engine-dead-letters", "dead-letter", queue.dead_letters, 1),
+        for name, function, handler in (
+            ("order-engine-orders", "worker", queue.orders),
+            ("order-engine-deliveries", "deliver", queue.deliveries),
+            ("order-engine-dead-letters", "dead-letter", queue.dead_letters),
         ):
-            EventSource(self.queues[name], function, handler, self.machine, most=most, concurrency=concurrency)
+            EventSource(self.queues[name], function, handler, self.machine, concurrency)
 
     async def live(self, story: "Story") -> None:
         """A story, and then calm until everything has come to its end."""

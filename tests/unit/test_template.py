@@ -17,8 +17,8 @@ from chalicelib.venues.simulated.chain import VALID_MS
 from infrastructure import lint
 from infrastructure.package import MAXIMUM_BYTES, ROOT, Package, PackageError, build, check
 from local.run import PARAMETERS
-from tests.simulation.functions import FUNCTION_SECONDS
-from tests.simulation.queues import MOST_IN_A_BATCH, MOST_RECEIVES, VISIBILITY_SECONDS
+from tests.simulation.functions import BATCHES, FUNCTION_SECONDS, OTHER_SECONDS
+from tests.simulation.queues import MOST_RECEIVES, VISIBILITY_SECONDS
 from tests.simulation.world import SWEEP_SECONDS
 
 Template = dict[str, Any]
@@ -189,16 +189,20 @@ def test_batches_are_parameters_and_dead_letters_come_alone(template: Template) 
     sizes = {
         name: next(iter(properties(template, name)["Events"].values()))["Properties"]["BatchSize"] for name in MAPPINGS
     }
-    assert sizes == {"Worker": {"Ref": "BatchSize"}, "Deliver": MOST_IN_A_BATCH, "DeadLetter": 1}
+    assert sizes == {
+        "Worker": {"Ref": "BatchSize"},
+        "Deliver": BATCHES["deliver"],
+        "DeadLetter": BATCHES["dead-letter"],
+    }
 
 
 def test_the_simulation_has_the_numbers_of_the_template(template: Template) -> None:
-    # The simulation gives the sweep as little time as the others, and dead letters in batches.
     timeouts = {properties(template, name)["Timeout"] for name in ROLES if name != "Sweep"}
     assert timeouts == {FUNCTION_SECONDS}
+    assert properties(template, "Sweep")["Timeout"] == OTHER_SECONDS["sweep"]
     assert {properties(template, queue)["VisibilityTimeout"] for queue in QUEUES} == {VISIBILITY_SECONDS}
     assert properties(template, "OrdersQueue")["RedrivePolicy"]["maxReceiveCount"] == MOST_RECEIVES
-    assert template["Parameters"]["BatchSize"]["Default"] == MOST_IN_A_BATCH
+    assert template["Parameters"]["BatchSize"]["Default"] == BATCHES["worker"]
     (sweep,) = properties(template, "Sweep")["Events"].values()
     assert (sweep["Properties"]["Schedule"], SWEEP_SECONDS) == ("rate(1 minute)", 60)
 
