@@ -43,7 +43,7 @@ class Verdict(StrEnum):
     EXHAUSTED = "exhausted"
     # Crashed before: may be claimed only with no other order in hand.
     SUSPECT = "suspect"
-    # Claimed, but stored in a form that this release cannot read.
+    # Stored in a form that this release cannot read; the claim was given back.
     UNREADABLE = "unreadable"
 
 

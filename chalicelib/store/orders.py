@@ -1,6 +1,7 @@
 """Orders: accepting, once for a key; showing, listing, claiming, and finding those whose message was lost."""
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -104,12 +105,23 @@ class Orders:
             # Lets a claim whose reply was lost be repeated.
             "claimant": uuid7(self._clock, self._entropy),
         }
-        return [_claim_result(row) for row in await self._database.insist(_SQL["claim"], params)]
+        rows = await self._database.insist(_SQL["claim"], params)
+        results = [_claim_result(row) for row in rows]
+        unread = {
+            row[0]: row[5] for row, result in zip(rows, results, strict=True) if result.verdict == Verdict.UNREADABLE
+        }
+        if unread:
+            # A lease that ran out would count as a crash. Where this fails, the claims of the others still stand.
+            with suppress(Unavailable, StatementRefused):
+                await self._give_back(unread)
+        return results
 
     async def give_back(self, claims: Collection[Claim]) -> None:
         """End claims that are still held, without a word on the orders: what cut them off was no crash."""
-        params = {"ids": [claim.order_id for claim in claims], "tokens": [claim.claim_token for claim in claims]}
-        await self._database.insist(_SQL["give_back"], params)
+        await self._give_back({claim.order_id: claim.claim_token for claim in claims})
+
+    async def _give_back(self, tokens: Mapping[UUID, int]) -> None:
+        await self._database.insist(_SQL["give_back"], {"ids": list(tokens), "tokens": list(tokens.values())})
 
     async def submission(self, tx_id: str) -> OpenSubmission:
         """The write-ahead of an unresolved transaction."""

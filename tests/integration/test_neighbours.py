@@ -11,12 +11,13 @@ import pytest
 from chalicelib import bootstrap
 from chalicelib.domain.claim import LEASE_SECONDS, Claim
 from chalicelib.domain.errors import ConnectionLost, Contended
+from chalicelib.domain.retry import MAX_CRASHES
 from chalicelib.execution import batch
 from chalicelib.execution.executor import Disposition
 from chalicelib.execution.recovery import Sweeper
 from chalicelib.handlers import queue
 from tests.integration.faults import lose_reply, start
-from tests.integration.rig import Context, Rig
+from tests.integration.rig import Context, Handler, Rig
 
 
 def test_an_invocation_without_time_claims_nothing(rig: Rig) -> None:
@@ -64,8 +65,18 @@ def test_an_unreadable_order_does_not_take_its_batch_along(rig: Rig) -> None:
     assert rig.invoke(unreadable, *others) == []
     assert {rig.show(order_id)["status"] for order_id in others} == {"submitted"}
     rig.sql("UPDATE orders SET payload = %s WHERE id = %s", payload, unreadable)
-    rig.advance(LEASE_SECONDS + 1)
     assert rig.settle(unreadable)["status"] == "confirmed"
+
+
+@pytest.mark.parametrize("handler", [queue.orders, queue.dead_letters])
+def test_an_unreadable_order_collects_no_crashes(rig: Rig, handler: Handler) -> None:
+    order_id = rig.post()
+    rig.sql("UPDATE orders SET payload = '{\"x\": 1}'")
+    for _ in range(MAX_CRASHES + 1):
+        assert rig.invoke(order_id, handler=handler) == []
+        rig.advance(LEASE_SECONDS + 1)
+    row = rig.row(order_id)
+    assert (row["claim_token"], row["crashes"], row["lease_until"]) == (MAX_CRASHES + 1, 0, None)
 
 
 def test_neighbours_are_settled_before_a_suspect_runs(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
