@@ -7,14 +7,15 @@ from uuid import UUID
 
 import msgspec
 
-from chalicelib.domain.lifecycle import Status
-
 
 class Event(msgspec.Struct, frozen=True):
-    """One transition of an order. `seq` counts from 1 without gaps; `meta` is JSON text."""
+    """One transition of an order. `seq` counts from 1 without gaps; `meta` is JSON text.
+
+    One that was read may have a status of another release.
+    """
 
     seq: int
-    status: Status
+    status: str
     meta: msgspec.Raw
     ts: datetime
 
@@ -23,7 +24,7 @@ class Frame(msgspec.Struct, frozen=True, rename="camel"):
     """An event as a client sees it on the socket."""
 
     order_id: UUID
-    status: Status
+    status: str
     meta: msgspec.Raw
     ts: str
     seq: int

@@ -31,6 +31,14 @@ class Terms(msgspec.Struct, frozen=True, rename="camel"):
     # 0 <= s < 1; 0.02 = 2 %.
     slippage_tolerance: Decimal
 
+    @classmethod
+    def read(cls, payload: str | bytes) -> "Terms | None":
+        """The terms that were stored; None where another release stored what this one cannot read."""
+        try:
+            return msgspec.json.decode(payload, type=cls)
+        except ValueError:
+            return None
+
     def digest(self) -> bytes:
         """The same for the same terms, in whatever spelling they were posted."""
         return hashlib.sha256(msgspec.json.encode(self)).digest()

@@ -197,10 +197,11 @@ def _show(record: OrderRecord) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "orderId": str(record.order_id),
         "status": record.status,
-        "tokenIn": terms.token_in.name,
-        "tokenOut": terms.token_out.name,
-        "amount": plain(terms.amount, terms.token_in.decimals),
-        "slippageTolerance": f"{terms.slippage_tolerance:f}",
+        # Null where another release stored what this one cannot read.
+        "tokenIn": terms and terms.token_in.name,
+        "tokenOut": terms and terms.token_out.name,
+        "amount": terms and plain(terms.amount, terms.token_in.decimals),
+        "slippageTolerance": terms and f"{terms.slippage_tolerance:f}",
         "attempts": record.attempts,
         "failureReason": record.failure_reason,
         "txHash": record.tx_hash,

@@ -44,10 +44,7 @@ class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
 
     def terms(self) -> Terms | None:
         """What is to be swapped; None where that cannot be read."""
-        try:
-            return msgspec.json.decode(self.payload, type=Terms)
-        except ValueError:
-            return None
+        return Terms.read(self.payload)
 
     def readable(self) -> bool:
         """Whether workers of this release can go on with it."""

@@ -28,11 +28,14 @@ _NEWEST = UUID(int=2**128 - 1)
 
 
 class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """An order as stored. `events` is (seq, status, meta, ts) of each, only where one order was asked for."""
+    """An order as stored. `events` is (seq, status, meta, ts) of each, only where one order was asked for.
+
+    Another release may have stored terms that this one cannot read, and statuses that it does not know.
+    """
 
     order_id: UUID
-    terms: Terms
-    status: Status
+    terms: Terms | None
+    status: str
     created_at: datetime
     last_update: datetime
     attempts: int
@@ -40,7 +43,7 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
     tx_hash: str | None
     # The failed order that this one was placed anew for.
     repeat_of: UUID | None
-    events: tuple[tuple[int, Status, msgspec.Raw, str], ...] | None
+    events: tuple[tuple[int, str, msgspec.Raw, str], ...] | None
 
 
 class Orders:
@@ -174,13 +177,13 @@ def _record(row: tuple[Any, ...]) -> OrderRecord:
     order_id, payload, status, created_at, last_update, attempts, failure_reason, tx_hash, repeat_of, events = row
     return OrderRecord(
         order_id=order_id,
-        terms=msgspec.json.decode(payload, type=Terms),
-        status=Status(status),
+        terms=Terms.read(payload),
+        status=status,
         created_at=created_at,
         last_update=last_update,
         attempts=attempts,
         failure_reason=failure_reason,
         tx_hash=tx_hash,
         repeat_of=repeat_of,
-        events=msgspec.json.decode(events, type=tuple[tuple[int, Status, msgspec.Raw, str], ...]) if events else None,
+        events=msgspec.json.decode(events, type=tuple[tuple[int, str, msgspec.Raw, str], ...]) if events else None,
     )

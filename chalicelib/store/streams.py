@@ -8,7 +8,6 @@ import msgspec
 
 from chalicelib.domain.errors import OutcomeUnknown
 from chalicelib.domain.event import Event
-from chalicelib.domain.lifecycle import Status
 from chalicelib.domain.subscription import Lease, Opened, Release
 from chalicelib.store.database import Database
 from chalicelib.store.statements import load
@@ -76,7 +75,7 @@ class Streams:
                 push_failures,
                 age,
                 tuple(
-                    Event(seq, Status(status), msgspec.Raw(meta.encode()), ts)
+                    Event(seq, status, msgspec.Raw(meta.encode()), ts)
                     for *_, seq, status, meta, ts in group
                     if seq is not None
                 ),

@@ -15,9 +15,9 @@ from chalicelib.domain.retry import MAX_CRASHES
 from chalicelib.execution import batch
 from chalicelib.execution.executor import Disposition
 from chalicelib.execution.recovery import Sweeper
-from chalicelib.handlers import queue
+from chalicelib.handlers import queue, rest
 from tests.integration.faults import lose_reply, start
-from tests.integration.rig import Context, Handler, Rig
+from tests.integration.rig import Context, Handler, Request, Rig
 
 
 def test_an_invocation_without_time_claims_nothing(rig: Rig) -> None:
@@ -66,6 +66,42 @@ def test_an_unreadable_order_does_not_take_its_batch_along(rig: Rig) -> None:
     assert {rig.show(order_id)["status"] for order_id in others} == {"submitted"}
     rig.sql("UPDATE orders SET payload = %s WHERE id = %s", payload, unreadable)
     assert rig.settle(unreadable)["status"] == "confirmed"
+
+
+def test_an_unreadable_order_is_shown_as_far_as_it_can_be_read(rig: Rig) -> None:
+    unreadable, other = rig.post(), rig.post()
+    rig.sql("ALTER TABLE orders DROP CONSTRAINT status_is_known")
+    rig.sql("UPDATE orders SET payload = '{\"x\": 1}', status = 'open' WHERE id = %s", unreadable)
+    rig.sql("UPDATE order_events SET status = 'open' WHERE order_id = %s", unreadable)
+    listed = rest.orders(Request())
+    assert [(each["orderId"], each["status"], each["tokenIn"]) for each in json.loads(listed.body)["orders"]] == [
+        (other, "pending", "SOL"),
+        (unreadable, "open", None),
+    ]
+    shown = rig.show(unreadable)
+    assert [shown[field] for field in ("tokenIn", "tokenOut", "amount", "slippageTolerance")] == [None] * 4
+    assert (shown["status"], shown["events"][0]["status"]) == ("open", "open")
+
+
+def test_a_status_of_another_release_is_pushed_and_keeps_no_socket_waiting(rig: Rig) -> None:
+    unreadable, other = rig.post(), rig.post()
+    socket, beside = rig.connect(), rig.connect()
+    for order_id in (unreadable, other):
+        rig.send(socket, {"orderId": order_id})
+    rig.send(beside, {"orderId": other})
+    rig.sql("UPDATE order_events SET status = 'open' WHERE order_id = %s", unreadable)
+    rig.sql("UPDATE subscriptions SET last_seq = 0")
+    rig.gateway.frames.clear()
+    engine = bootstrap.engine()
+
+    async def publish() -> None:
+        engine.sockets._publisher.notify([UUID(unreadable), UUID(other)])
+        await engine.sockets._publisher.drain(5)
+
+    engine.run(publish())
+    assert sorted(rig.statuses(socket)) == ["open", "pending"]
+    assert rig.statuses(beside) == ["pending"]
+    assert rig.sql("SELECT 1 FROM subscriptions WHERE lease_until IS NOT NULL") == []
 
 
 @pytest.mark.parametrize("handler", [queue.orders, queue.dead_letters])
