@@ -80,7 +80,13 @@ class Database:
 
     async def _once(self, statement: str, params: Mapping[str, Any] | None, seconds: float) -> list[TupleRow]:
         connection = await self._ready()
-        rows = await self._run(connection, statement, params, seconds)
+        try:
+            rows = await self._run(connection, statement, params, seconds)
+        except ConnectionLost:
+            raise
+        except OutcomeUnknown:
+            self._break()
+            raise
         self._last_used = self._clock.monotonic()
         return rows
 
@@ -97,6 +103,7 @@ class Database:
             try:
                 await self._run(connection, "SELECT 1", None, PROBE_SECONDS)
             except (Unavailable, StatementRefused):
+                # Whatever it died of says nothing of the server: a new one may serve at once.
                 await self.close()
         if self._connection is None:
             if self._clock.monotonic() < self._broken_until:
@@ -143,7 +150,6 @@ class Database:
             # Not asyncio.timeout: psycopg answers a cancellation by asking the silent server to cancel, and waits.
             done, _ = await asyncio.wait({running}, timeout=seconds)
             if not done:
-                self._break()
                 await self._cut(connection, running)
                 raise OutcomeUnknown(f"database: no answer in {seconds:g} s")
             return running.result()

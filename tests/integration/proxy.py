@@ -15,6 +15,8 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
         self.silent = False
+        # Of the connections accepted so far, this many are silent.
+        self.silenced = 0
         self.accepted = 0
         # Connections that came to their end.
         self.ended: list[int] = []
@@ -38,9 +40,9 @@ class Proxy:
                 server = socket.socket(socket.AF_UNIX)
                 server.connect(self._server)
                 self._sockets += [client, server]
-                threading.Thread(target=self._pass_on, args=(client, server), daemon=True).start()
+                threading.Thread(target=self._pass_on, args=(client, server, self.accepted), daemon=True).start()
 
-    def _pass_on(self, client: socket.socket, server: socket.socket) -> None:
+    def _pass_on(self, client: socket.socket, server: socket.socket, number: int) -> None:
         with contextlib.suppress(OSError, ValueError):
             while True:
                 for ready in select.select([client, server], [], [])[0]:
@@ -50,7 +52,7 @@ class Proxy:
                         client.close()
                         server.close()
                         return
-                    if not self.silent:
+                    if not self.silent and number > self.silenced:
                         (server if ready is client else client).sendall(data)
 
 

@@ -174,9 +174,20 @@ def test_a_silent_peer_fails_a_probe_and_not_the_request(
 ) -> None:
     rig.post()
     monkeypatch.setattr(module, "IDLE_SECONDS", -1)
+    proxy.silenced = proxy.accepted
+    assert rest.execute(Request(BODY)).status == 200
+    assert len(rig.sql("SELECT 1 FROM orders")) == 2
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_silent_server_is_found_out_before_anything_is_written(
+    rig: Rig, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.post()
+    monkeypatch.setattr(module, "IDLE_SECONDS", -1)
     proxy.silent = True
     reply = rest.execute(Request(BODY))
-    # The probe has shown it before anything was written, so nothing is in doubt.
+    # Neither the probe nor the new connection came through, so nothing is in doubt.
     assert (reply.status, json.loads(reply.body)["code"]) == (503, "unavailable")
 
 
