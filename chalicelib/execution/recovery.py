@@ -28,6 +28,10 @@ class OrderStore(Protocol):
         """Parked orders whose transaction should be asked for once more, marked as sent."""
         ...
 
+    async def unsent(self, order_ids: Sequence[UUID]) -> None:
+        """The queue took no message for these: the next sweep finds them again."""
+        ...
+
     async def expire_keys(self, most: int) -> None:
         """Forget idempotency keys that are free again."""
         ...
@@ -69,10 +73,12 @@ class Sweeper:
 
     async def run(self) -> None:
         """One sweep. What is marked as sent is sent at once, and a step that fails leaves the others alone."""
-        due = await self._resend(self._orders_queue, "orders", self._orders.due(await self._most()))
+        due = await self._send_orders(self._orders_queue, "orders", self._orders.due(await self._most()))
         # Only the dead-letter function claims parked orders.
-        parked = await self._resend(self._dead_letters, "parked orders", self._orders.due_parked(MOST_WHILE_BEHIND))
-        lagging = await self._resend(self._deliveries, "sockets", self._lagging())
+        parked = await self._send_orders(
+            self._dead_letters, "parked orders", self._orders.due_parked(MOST_WHILE_BEHIND)
+        )
+        lagging, _ = await self._send(self._deliveries, "sockets", self._lagging())
         await self._forget("sockets", self._sockets.expire(MOST_EXPIRED))
         await self._forget("idempotency keys", self._orders.expire_keys(MOST_EXPIRED_KEYS))
         self._telemetry.swept(due, parked, lagging)
@@ -86,17 +92,31 @@ class Sweeper:
     async def _lagging(self) -> list[str]:
         return [delivery_body(connection_id) for connection_id in await self._sockets.lagging(MOST)]
 
-    async def _resend(self, queue: MessageQueue, what: str, found: Awaitable[Sequence[UUID | str]]) -> int:
-        """Send a message for each thing found; returns how many. One that is not taken is found again later."""
+    async def _send_orders(self, queue: MessageQueue, what: str, marked: Awaitable[list[UUID]]) -> int:
+        """Send messages for orders that were marked as sent, and take the mark back where that is not true."""
+        sent, refused = await self._send(queue, what, marked)
+        if refused:
+            try:
+                await self._orders.unsent([UUID(body) for body in refused])
+            except (Unavailable, StatementRefused) as error:
+                self._telemetry.failure(f"{what} left to a later sweep", error, messages=len(refused))
+        return sent
+
+    async def _send(
+        self, queue: MessageQueue, what: str, found: Awaitable[Sequence[UUID | str]]
+    ) -> tuple[int, list[str]]:
+        """Send a message for each thing found; returns how many were taken, and which were not."""
         try:
             bodies = [str(each) for each in await found]
         except (Unavailable, StatementRefused) as error:
             self._telemetry.failure(f"{what} left to the next sweep", error)
-            return 0
-        refused = await queue.send([Message(body) for body in bodies])
+            return 0, []
+        refused = [message.body for message in await queue.send([Message(body) for body in bodies])]
         if refused:
-            self._telemetry.failure(f"{what} left to a later sweep", "the queue took no message", messages=len(refused))
-        return len(bodies) - len(refused)
+            self._telemetry.failure(
+                f"{what} left to the next sweep", "the queue took no message", messages=len(refused)
+            )
+        return len(bodies) - len(refused), refused
 
     async def _most(self) -> int:
         try:

@@ -140,6 +140,10 @@ class Orders:
         """Parked orders whose transaction should be asked for once more, marked as sent."""
         return [row[0] for row in await self._database.fetch(_SQL["due_parked"], {"limit": limit})]
 
+    async def unsent(self, order_ids: Collection[UUID]) -> None:
+        """The queue took no message for these: the next sweep finds them again."""
+        await self._database.insist(_SQL["unsent"], {"ids": list(order_ids)})
+
     async def expire_keys(self, most: int) -> None:
         """Forget idempotency keys that are free again."""
         await self._database.insist(_SQL["expire_keys"], {"most": most})

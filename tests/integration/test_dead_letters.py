@@ -285,6 +285,26 @@ def test_the_sweep_leaves_alone_what_somebody_has_in_hand(rig: Rig, state: dict[
     assert rig.messages("orders") == swept
 
 
+def test_a_queue_that_takes_no_message_does_not_make_the_gap_longer(
+    rig: Rig, parked: tuple[str, Chain], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(messages: Any) -> Any:
+        return list(messages)
+
+    order_id = rig.post()
+    rig.bodies("orders")
+    rig.advance(3700)
+    sweeper = bootstrap.engine().sweeper
+    with monkeypatch.context() as away:
+        for queue_ in (sweeper._orders_queue, sweeper._dead_letters):
+            away.setattr(queue_, "send", refuse)
+        rig.sweep()
+    rig.advance(60)
+    rig.sweep()
+    assert order_id in rig.bodies("orders")
+    assert rig.bodies("dead-letters") == [parked[0]]
+
+
 def test_the_gap_between_sends_grows(rig: Rig) -> None:
     rig.post()
     sends = []

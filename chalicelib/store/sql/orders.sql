@@ -177,6 +177,11 @@ FROM (
 WHERE o.id = parked.id
 RETURNING o.id
 
+-- name: unsent
+-- The queue took no message for orders that `due` or `due_parked` marked: they stand there as never sent, so that the
+-- next sweep finds them. One that was claimed in between gets a message too many.
+UPDATE orders SET enqueued_at = last_update WHERE id = ANY(%(ids)s) AND outcome IS NULL
+
 -- name: expire_keys
 -- An array, since the planner would join so many rows by reading the whole table.
 DELETE FROM idempotency_keys WHERE key = ANY(ARRAY(
