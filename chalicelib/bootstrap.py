@@ -83,16 +83,16 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
 def real(given: Settings) -> Surroundings:
     """The machine, AWS, and the market that the settings name."""
-    clock, entropy = SystemClock(), SystemEntropy()
+    clock, entropy, telemetry = SystemClock(), SystemEntropy(), Telemetry(given.log_level)
     return Surroundings(
         loop=LoopThread(),
         clock=clock,
         entropy=entropy,
         connect=connect,
-        queue=partial(Queue, Sqs()),
+        queue=partial(Queue, Sqs(), report=telemetry.failure),
         pusher=Push(given.push_endpoint),
         market=partial(simulated_market, given, clock=clock, entropy=entropy),
-        telemetry=Telemetry(given.log_level),
+        telemetry=telemetry,
     )
 
 

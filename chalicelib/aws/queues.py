@@ -1,7 +1,7 @@
 """SQS queues: sending, delaying, handing back."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -30,17 +30,23 @@ class Sqs:
 
 
 class Queue:
-    """One queue, known by name or URL."""
+    """One queue, known by name or URL. `report` is told why it took no messages."""
 
-    def __init__(self, sqs: Sqs, name_or_url: str) -> None:
+    def __init__(self, sqs: Sqs, name_or_url: str, report: Callable[[str, QueueError], None] = lambda *_: None) -> None:
         self._sqs = sqs
         self._name_or_url = name_or_url
+        self._report = report
 
     async def send(self, messages: Sequence[Message]) -> list[Message]:
         """Send messages; returns those that the queue did not take."""
         refused: list[Message] = []
         for start in range(0, len(messages), MOST_IN_A_BATCH):
-            refused += await asyncio.to_thread(self._send_batch, messages[start : start + MOST_IN_A_BATCH])
+            try:
+                refused += await asyncio.to_thread(self._send_batch, messages[start : start + MOST_IN_A_BATCH])
+            except QueueError as error:
+                # The rest would wait as long, for the same answer.
+                self._report("messages not sent", error)
+                return [*refused, *messages[start:]]
         return refused
 
     async def hand_back(self, receipts: Sequence[tuple[str, int]]) -> None:
@@ -68,8 +74,8 @@ class Queue:
         ]
         try:
             reply = self._sqs.client.send_message_batch(QueueUrl=self._url, Entries=entries)
-        except (BotoCoreError, ClientError):
-            return list(messages)
+        except (BotoCoreError, ClientError) as error:
+            raise QueueError(f"queue: {error}") from error
         return [messages[int(failure["Id"])] for failure in reply.get("Failed", ())]
 
     def _hand_back_batch(self, receipts: Sequence[tuple[str, int]]) -> None:
