@@ -159,11 +159,18 @@ class Publisher:
         """Give leases back, with what became of the pushes."""
         # Held back before released: a failed socket must not be leased again at once.
         await asyncio.gather(*(self._failed(found.lease, found.error) for found in served if found.error is not None))
-        recovered = [found.lease.connection_id for found in served if not found.error and found.lease.push_failures]
-        if recovered:
-            await self._subscriptions.recover(recovered)
         if served:
             await self._subscriptions.release([release for found in served for release in found.releases], holder)
+        recovered = [found.lease.connection_id for found in served if not found.error and found.lease.push_failures]
+        if recovered:
+            await self._recover(recovered)
+
+    async def _recover(self, connection_ids: Sequence[str]) -> None:
+        try:
+            await self._subscriptions.recover(connection_ids)
+        except (Unavailable, StatementRefused) as error:
+            # Their leases are free, and whoever could not get them relies on the look that follows.
+            self._telemetry.failure("sockets recover with a later push", error, sockets=len(connection_ids))
 
     @contextmanager
     def _left_to_the_sweep(self, order_ids: Collection[UUID]) -> Iterator[None]:

@@ -5,8 +5,10 @@ import threading
 
 import pytest
 
+from chalicelib import bootstrap
 from chalicelib.handlers import queue
 from chalicelib.store import streams
+from chalicelib.store.streams import Streams
 from chalicelib.streaming import publisher
 from tests.integration.rig import Rig
 
@@ -53,6 +55,17 @@ def test_a_refused_push_is_made_again_later_and_only_then(rig: Rig, status: int)
     assert connection(rig, socket)["push_failures"] == 0
     assert connection(rig, socket)["not_before"] is None
     assert cursors(rig, socket) == [5]
+
+
+def test_a_socket_that_is_held_back_meanwhile_does_not_recover(rig: Rig) -> None:
+    socket = rig.bind(rig.post())
+    rig.sql("UPDATE connections SET push_failures = 2, not_before = engine_now() + interval '1 second'")
+    engine = bootstrap.engine()
+    engine.run(Streams(engine.publishing).recover([socket]))
+    assert connection(rig, socket)["push_failures"] == 2
+    rig.advance(1)
+    engine.run(Streams(engine.publishing).recover([socket]))
+    assert (connection(rig, socket)["push_failures"], connection(rig, socket)["not_before"]) == (0, None)
 
 
 def test_a_socket_that_keeps_failing_is_tried_ever_more_rarely_and_never_given_up(rig: Rig) -> None:

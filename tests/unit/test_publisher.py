@@ -40,6 +40,7 @@ class Subscriptions:
         self.forgotten: list[str] = []
         self.most = 100
         self.errors: list[Exception] = []
+        self.recovering: Exception | None = None
 
     async def lease(self, order_ids: Collection[UUID], holder: UUID, passed_over: Collection[str]) -> list[Lease]:
         if self.errors:
@@ -84,6 +85,8 @@ class Subscriptions:
         return fresh
 
     async def recover(self, connection_ids: Collection[str]) -> None:
+        if self.recovering is not None:
+            raise self.recovering
         self.recovered.extend(connection_ids)
 
     async def forget(self, connection_id: str) -> None:
@@ -241,6 +244,21 @@ async def test_news_after_a_failure_are_published_all_the_same(stage: Stage, err
     stage.log(B, 1)
     await stage.publisher.drain(PATIENCE)
     assert stage.pusher.taken["one"] == [1]
+
+
+async def test_a_failure_to_recover_keeps_no_lease_and_no_frame(stage: Stage) -> None:
+    stage.follow("one", A)
+    stage.subscriptions.failures["one"] = 1
+    stage.subscriptions.recovering = Unavailable("no database")
+    stage.pusher.gates["one"] = asyncio.Event()
+    stage.log(A, 1)
+    await asyncio.sleep(0)
+    # It comes while the socket is leased, and is left to whoever looks again after releasing.
+    stage.subscriptions.length[A] += 1
+    stage.pusher.gates["one"].set()
+    await stage.publisher.drain(PATIENCE)
+    assert stage.subscriptions.leased == {}
+    assert stage.pusher.taken["one"] == [1, 2]
 
 
 async def test_more_subscriptions_than_are_leased_at_once_are_all_served(stage: Stage) -> None:

@@ -83,7 +83,9 @@ WHERE id = %(id)s AND (not_before IS NULL OR not_before <= engine_now())
 RETURNING 1
 
 -- name: recover
-UPDATE connections SET push_failures = 0, not_before = NULL WHERE id = ANY(%(ids)s) AND push_failures > 0
+-- Not those that somebody has held back meanwhile.
+UPDATE connections SET push_failures = 0, not_before = NULL
+WHERE id = ANY(%(ids)s) AND push_failures > 0 AND (not_before IS NULL OR not_before <= engine_now())
 
 -- name: followed
 -- The orders whose events a socket lacks, and the whole seconds until pushes to it are allowed again.
