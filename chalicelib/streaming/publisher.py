@@ -90,8 +90,6 @@ class Publisher:
         self._entropy = entropy
         self._telemetry = telemetry
         self._news: set[UUID] = set()
-        # Orders whose news was not all out when the time had come to end.
-        self._cut_off: set[UUID] = set()
         self._working: asyncio.Task[None] | None = None
         self._slow: set[asyncio.Task[None]] = set()
         # Sockets that failed since the last drain: a delivery is on its way to them, so they are not tried again here.
@@ -114,7 +112,7 @@ class Publisher:
             await asyncio.wait(under_way, timeout=None if self._ending else left)
         self._ending = False
         self._failing.clear()
-        cut_off, self._cut_off, self._news = self._cut_off | self._news, set(), set()
+        cut_off, self._news = self._news, set()
         if cut_off:
             with self._left_to_the_sweep(cut_off):
                 lacking = await self._subscriptions.lacking(cut_off)
@@ -147,7 +145,8 @@ class Publisher:
                 self._slow.add(finishing)
                 finishing.add_done_callback(self._slow.discard)
             await self._settle([task.result() for task in prompt], holder)
-        self._cut_off.update(order_ids)
+        # The time to end has come: what is not out is news still.
+        self._news.update(order_ids)
 
     async def _finish(self, slow: Collection[asyncio.Task[_Served]], order_ids: Collection[UUID], holder: UUID) -> None:
         """Wait for sockets that nobody else should wait for, and look again for what they lack by then."""
