@@ -155,11 +155,12 @@ class BatchWorker:
         if running:
             await asyncio.wait(running.values(), timeout=max(0.0, deadline - self._clock.monotonic()))
         await _cancel([task for task in running.values() if not task.done()])
-        dispositions = {order_id: self._finished(order_id, task) for order_id, task in running.items()}
-        await self._give_back([claim for claim in claims if dispositions[claim.order_id] == CUT_OFF])
-        return dispositions
+        finished = {order_id: self._finished(order_id, task) for order_id, task in running.items()}
+        await self._give_back([claim for claim in claims if finished[claim.order_id] is None])
+        return {order_id: found or CUT_OFF for order_id, found in finished.items()}
 
-    def _finished(self, order_id: UUID, task: "asyncio.Task[Disposition]") -> Disposition:
+    def _finished(self, order_id: UUID, task: "asyncio.Task[Disposition]") -> Disposition | None:
+        """What became of an order; None where it was cut off and its claim may be held still."""
         error = TimeoutError("the deadline is near") if not task.done() or task.cancelled() else task.exception()
         match error:
             case None:
@@ -170,7 +171,7 @@ class BatchWorker:
                 return DONE
             case TimeoutError() | Unavailable() | Contended():
                 self._telemetry.failure("order cut off, sent again later", error, orderId=str(order_id))
-                return CUT_OFF
+                return None
             case _:
                 # The lease ends by itself and counts as a crash, so that this has an end.
                 self._telemetry.defect("order left to its lease", error, orderId=str(order_id))

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from chalicelib import bootstrap
+from chalicelib.domain.claim import Claim
 from chalicelib.domain.errors import StatementRefused, Unavailable
 from chalicelib.execution import batch
+from chalicelib.execution.executor import Action, Disposition
 from chalicelib.handlers import queue
 from chalicelib.venues.base import Attempt
 from tests.integration.faults import SECONDS, executor_of, start
@@ -138,6 +140,23 @@ def test_orders_cut_off_by_the_deadline_end_together(rig: Rig, monkeypatch: pyte
     rig.advance(16)
     for order_id in orders:
         assert rig.settle(order_id)["status"] == "confirmed"
+
+
+def test_an_order_that_waits_as_long_as_one_that_was_cut_off_is_not_given_back(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, given_back = bootstrap.engine().worker, []
+
+    async def waiting(_: Claim) -> Disposition:
+        return Disposition(Action.SEND_AGAIN, batch.OUTAGE_SECONDS)
+
+    async def give_back(claims: Any) -> None:
+        given_back.extend(claims)
+
+    monkeypatch.setattr(worker, "_runner", waiting)
+    monkeypatch.setattr(worker._claims, "give_back", give_back)
+    assert rig.invoke(rig.post()) == []
+    assert given_back == []
 
 
 def test_a_retry_is_handed_back_and_comes_from_the_queue_again(rig: Rig) -> None:
