@@ -202,7 +202,9 @@ class Executor:
         return DONE
 
     async def _park(self, hold: Hold, why: str, crashes: int = 0) -> Disposition:
-        self._telemetry.failure("order parked for an operator", why, orderId=str(hold.order_id))
+        # An operator has been told of one that stays parked, but not that nobody asks for it any more.
+        if crashes or not hold.parked:
+            self._telemetry.failure("order parked for an operator", why, orderId=str(hold.order_id))
         hold.put(released=True, parked=True, crashes=crashes)
         await hold.sync()
         return DONE

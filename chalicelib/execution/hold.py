@@ -54,6 +54,11 @@ class Hold:
         """How many claims of it ended by an expired lease."""
         return self._claim.crashes
 
+    @property
+    def parked(self) -> bool:
+        """Whether it was waiting for an operator already."""
+        return self._claim.parked
+
     def event(self, status: Status, meta: dict[str, Any]) -> Event:
         """The next event of the order; the `put` that follows writes it."""
         if not is_legal(self.status, status):

@@ -13,7 +13,7 @@ from chalicelib.domain.clock import Clock, Entropy, uuid7
 from chalicelib.domain.errors import OutcomeUnknown, StatementRefused, Unavailable
 from chalicelib.domain.lifecycle import TERMINAL, Status
 from chalicelib.domain.order import DEFAULT_ACCOUNT, DEFAULT_TYPE, Accepted, Terms
-from chalicelib.domain.retry import MAX_CRASHES
+from chalicelib.domain.retry import MAX_CRASHES, MAX_LAST_RESORTS
 from chalicelib.store.database import Database
 from chalicelib.store.statements import load
 
@@ -138,7 +138,8 @@ class Orders:
 
     async def due_parked(self, limit: int) -> list[UUID]:
         """Parked orders whose transaction should be asked for once more, marked as sent."""
-        return [row[0] for row in await self._database.fetch(_SQL["due_parked"], {"limit": limit})]
+        params = {"most_crashes": MAX_LAST_RESORTS, "limit": limit}
+        return [row[0] for row in await self._database.fetch(_SQL["due_parked"], params)]
 
     async def unsent(self, order_ids: Collection[UUID]) -> None:
         """The queue took no message for these: the next sweep finds them again."""
@@ -155,7 +156,8 @@ class Orders:
 
 
 def _claim_result(row: tuple[Any, ...]) -> ClaimResult:
-    order_id, verdict, crashes, open_tx, wait, token, payload, status, attempts, last_seq, last_update, timeline = row
+    order_id, verdict, crashes, open_tx, wait, token, payload, status, attempts, *rest = row
+    last_seq, last_update, timeline, parked = rest
     claim = None
     if verdict == Verdict.CLAIMED:
         try:
@@ -169,6 +171,7 @@ def _claim_result(row: tuple[Any, ...]) -> ClaimResult:
                 last_seq=last_seq,
                 last_update=last_update,
                 open_tx=open_tx,
+                parked=parked,
                 timeline=msgspec.json.decode(timeline, type=tuple[tuple[Status, int], ...]) if timeline else (),
             )
         except ValueError:

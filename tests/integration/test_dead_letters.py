@@ -163,6 +163,23 @@ def test_a_parked_order_is_left_alone_by_workers_and_asked_hourly(rig: Rig, park
         assert rig.row(order_id)["parked_at"] is not None
 
 
+def test_an_operator_is_told_of_a_parked_order_once(
+    rig: Rig, parked: tuple[str, Chain], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_id, _ = parked
+    told: list[str] = []
+    monkeypatch.setattr(bootstrap.engine().telemetry, "failure", lambda what, *_, **__: told.append(what))
+    rig.invoke(order_id, handler=queue.dead_letters)
+    assert rig.row(order_id)["parked_at"] is not None
+    assert told == []
+    rig.sql("UPDATE orders SET crashes = %s", MAX_LAST_RESORTS)
+    rig.invoke(order_id, handler=queue.dead_letters)
+    assert told == ["order parked for an operator"]
+    rig.sql("UPDATE orders SET parked_at = NULL, crashes = 0")
+    rig.invoke(order_id)
+    assert told == ["order parked for an operator"] * 2
+
+
 @pytest.mark.parametrize("outcome", [Outcome.SUCCEEDED, Outcome.DEAD])
 def test_a_parked_order_goes_on_once_its_transaction_is_known(
     rig: Rig, parked: tuple[str, Chain], monkeypatch: pytest.MonkeyPatch, outcome: Outcome
@@ -220,7 +237,7 @@ def test_an_order_that_crashes_whoever_asks_for_it_is_parked_and_asked_for_no_mo
     for _ in range(3):
         rig.advance(3601)
         rig.sweep()
-        assert rig.bury() == 1
+        assert rig.bury() == 0
     assert len(chain.asked) == MAX_LAST_RESORTS
     assert (rig.row(order_id)["parked_at"], rig.row(order_id)["crashes"]) == (row["parked_at"], MAX_LAST_RESORTS)
 

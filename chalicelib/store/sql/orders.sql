@@ -92,7 +92,8 @@ SELECT j.id, j.verdict, j.counted, j.open_tx,
        t.claim_token, t.payload, t.status, t.attempts, t.last_seq,
        t.last_update,
        (SELECT json_agg(json_build_array(e.status, (extract(epoch FROM e.ts) * 1000)::bigint) ORDER BY e.seq)::text
-        FROM order_events e WHERE e.order_id = t.id)
+        FROM order_events e WHERE e.order_id = t.id),
+       j.parked_at IS NOT NULL
 FROM judged j LEFT JOIN touched t USING (id)
 
 -- name: give_back
@@ -167,11 +168,12 @@ WHERE o.id = lost.id
 RETURNING o.id
 
 -- name: due_parked
--- Parked orders whose transaction has not been asked for within the last hour.
+-- Parked orders whose transaction has not been asked for within the last hour, but for those that crash whoever asks.
 UPDATE orders o SET enqueued_at = engine_now()
 FROM (
     SELECT id FROM orders
-    WHERE outcome IS NULL AND parked_at IS NOT NULL AND enqueued_at <= engine_now() - interval '1 hour'
+    WHERE outcome IS NULL AND parked_at IS NOT NULL AND crashes < %(most_crashes)s
+      AND enqueued_at <= engine_now() - interval '1 hour'
     ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ) parked
 WHERE o.id = parked.id
