@@ -21,8 +21,11 @@ def parse_order_id(text: str) -> UUID | None:
     return UUID(text) if _UUID.fullmatch(text) else None
 
 
-class Terms(msgspec.Struct, frozen=True, rename="camel"):
-    """What is to be swapped, on which terms. Stored as the order's payload."""
+class Terms(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What is to be swapped, on which terms. Stored as the order's payload.
+
+    A new field needs a default, which is left out: the payloads and digests of before stay true.
+    """
 
     token_in: Token
     token_out: Token

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from itertools import pairwise
 from uuid import RFC_4122, UUID
 
@@ -16,6 +17,7 @@ from chalicelib.domain.clock import SystemClock, SystemEntropy, fraction, uuid7
 from chalicelib.domain.errors import Fault
 from chalicelib.domain.event import Event
 from chalicelib.domain.lifecycle import TERMINAL, TRANSITIONS, Status, is_legal
+from chalicelib.domain.order import Terms
 from chalicelib.domain.retry import MAX_ATTEMPTS, backoff_ms, whole_seconds
 from tests.hostile import ORDER_ID
 
@@ -132,6 +134,25 @@ def test_other_text_is_no_token(text: str) -> None:
 def test_a_token_has_an_ascii_name(text: str) -> None:
     found = token.find(text)
     assert found is None or (found.name.isascii() and found.name.isprintable())
+
+
+# Terms.
+
+TERMS = Terms(token.KNOWN[0], token.Token("FOO", 9), 3_000_000_000, Decimal("0.02"))
+
+
+class LaterTerms(Terms, frozen=True):
+    """Terms of a release with one more field."""
+
+    limit: int | None = None
+
+
+def test_the_digest_of_terms_is_the_same_in_every_release() -> None:
+    pinned = "8e3258c4caf1c58ee5b75a5a7f64408238cbecc124a38f7959fd0c25ca7d4a3a"
+    assert TERMS.digest().hex() == pinned
+    later = LaterTerms(TERMS.token_in, TERMS.token_out, TERMS.amount, TERMS.slippage_tolerance)
+    assert later.digest() == TERMS.digest()
+    assert msgspec.structs.replace(later, limit=1).digest() != TERMS.digest()
 
 
 # Retries.
