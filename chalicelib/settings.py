@@ -35,6 +35,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 def read(environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings in `environ`; raises ConfigurationError naming the variable that is missing or malformed."""
     given = {field: environ[field.upper()] for field in Settings.__struct_fields__ if environ.get(field.upper())}
+    missing = [
+        field.name.upper() for field in msgspec.structs.fields(Settings) if field.required and field.name not in given
+    ]
+    if missing:
+        raise ConfigurationError(f"{', '.join(missing)}: not set")
     try:
         return msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
