@@ -14,7 +14,7 @@ from chalicelib.store.statements import load
 
 _SQL = load("streams")
 # Longer than a push may take.
-LEASE_SECONDS = 15
+SUBSCRIPTION_LEASE_SECONDS = 15
 # API Gateway ends a socket after two hours.
 CONNECTION_SECONDS = 2 * 3600 + 600
 MOST_SUBSCRIPTIONS = 1000
@@ -62,7 +62,7 @@ class Streams:
             "order_ids": list(order_ids),
             "holder": holder,
             "passed_over": sorted(passed_over),
-            "lease": LEASE_SECONDS,
+            "lease": SUBSCRIPTION_LEASE_SECONDS,
             "most": MOST_LEASED,
         }
         rows = await self._database.insist(_SQL["lease"], params)

@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from typing import Any
 
-from chalicelib.store.streams import LEASE_SECONDS
+from chalicelib.store.streams import SUBSCRIPTION_LEASE_SECONDS as LEASE_SECONDS
 from tests.simulation.clockwork import HOST, Host
 from tests.simulation.sim import Sim
 

@@ -11,7 +11,7 @@ from chalicelib.domain.claim import LEASE_SECONDS
 from chalicelib.handlers.rest import RETRY_AFTER_SECONDS
 from chalicelib.settings import Settings
 from chalicelib.store.orders import RESEND_SECONDS
-from chalicelib.store.streams import LEASE_SECONDS as SUBSCRIPTION_LEASE_SECONDS
+from chalicelib.store.streams import SUBSCRIPTION_LEASE_SECONDS
 from chalicelib.streaming.publisher import PASS_SECONDS
 from chalicelib.venues.simulated.chain import VALID_MS
 from infrastructure import lint
