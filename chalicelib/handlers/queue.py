@@ -6,7 +6,7 @@ from typing import Any
 from chalicelib.bootstrap import Engine, engine
 from chalicelib.domain.errors import StatementRefused, Unavailable
 from chalicelib.domain.message import parse_delivery
-from chalicelib.execution.batch import BatchWorker, Received
+from chalicelib.execution.batch import SPARE_SECONDS, BatchWorker, Received
 
 
 def orders(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -24,22 +24,27 @@ def dead_letters(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def deliveries(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Sockets that may lack frames."""
     parts = engine()
-    return _failures(parts.run(_deliver(parts, event)))
+    return _failures(parts.run(_deliver(parts, event, _seconds(context) - SPARE_SECONDS)))
 
 
 def _run(parts: Engine, worker: BatchWorker, event: dict[str, Any], context: Any) -> dict[str, Any]:
     batch = [Received(record["messageId"], record["receiptHandle"], record["body"]) for record in event["Records"]]
-    return _failures(parts.run(worker.run(batch, context.get_remaining_time_in_millis() / 1000)))
+    return _failures(parts.run(worker.run(batch, _seconds(context))))
 
 
-async def _deliver(parts: Engine, event: dict[str, Any]) -> list[str]:
+def _seconds(context: Any) -> float:
+    """What is left of an invocation."""
+    return float(context.get_remaining_time_in_millis() / 1000)
+
+
+async def _deliver(parts: Engine, event: dict[str, Any], seconds: float) -> list[str]:
     async def deliver(record: dict[str, Any]) -> str | None:
         connection_id = parse_delivery(record["body"])
         if connection_id is None:
             parts.telemetry.failure("message dropped", "not a delivery", body=record["body"][:100])
             return None
         try:
-            await parts.sockets.delivered(connection_id)
+            await parts.sockets.delivered(connection_id, seconds)
         except (Unavailable, StatementRefused) as error:
             parts.telemetry.failure("delivery comes back", error, connectionId=connection_id)
             return str(record["messageId"])

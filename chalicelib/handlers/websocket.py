@@ -7,6 +7,8 @@ from chalicelib.domain.errors import StatementRefused, Unavailable
 
 OK = {"statusCode": 200}
 UNAVAILABLE = {"statusCode": 503}
+# For a frame, of the ten that the function has: what a push leaves undone then has time to be handed to deliveries.
+FRAME_SECONDS = 6.0
 
 
 def handle(event: dict[str, Any]) -> dict[str, Any]:
@@ -26,7 +28,7 @@ async def _handle(parts: Engine, event: dict[str, Any]) -> dict[str, Any]:
             case "DISCONNECT":
                 await parts.sockets.disconnected(connection_id)
             case _:
-                await parts.sockets.received(connection_id, event.get("body") or "")
+                await parts.sockets.received(connection_id, event.get("body") or "", FRAME_SECONDS)
     except (Unavailable, StatementRefused) as error:
         parts.telemetry.failure("socket event not handled", error, connectionId=connection_id)
         return UNAVAILABLE

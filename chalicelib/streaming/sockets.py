@@ -24,8 +24,6 @@ ERROR_SECONDS = 1.0
 # How often an error frame is tried, and the pause before the second time; the next one is twice as long.
 ERROR_TRIES = 3
 ERROR_PAUSE_SECONDS = 0.3
-# For pushing, of the time that a function has.
-PUBLISH_SECONDS = 6.0
 # The gateway delivers to a socket only once $connect has returned.
 FIRST_DELIVERY_SECONDS = 1
 
@@ -90,8 +88,9 @@ class Sockets:
             # Refused, it waits for the client's first frame or the sweep.
             await self._deliveries.send([Message(delivery_body(connection_id), FIRST_DELIVERY_SECONDS)])
 
-    async def received(self, connection_id: str, text: str) -> None:
-        """The client sent a frame."""
+    async def received(self, connection_id: str, text: str, seconds: float) -> None:
+        """The client sent a frame; no push is begun that could outlast `seconds`."""
+        end = self._clock.monotonic() + seconds
         try:
             await self._open(connection_id)
             await self._bind(connection_id, parse(text), first=False)
@@ -103,10 +102,14 @@ class Sockets:
         except Exception as error:  # noqa: BLE001 - whatever it is, the client is told and the log has a traceback
             self._telemetry.defect("frame failed", error, connectionId=connection_id)
             await self._tell(connection_id, "the engine failed on this frame", "internal")
-        await self._publisher.drain(PUBLISH_SECONDS)
+        await self._publisher.drain(end - self._clock.monotonic())
 
-    async def delivered(self, connection_id: str) -> None:
-        """A delivery is due: the socket may lack frames. Raises Unavailable or StatementRefused: deliver again."""
+    async def delivered(self, connection_id: str, seconds: float) -> None:
+        """A delivery is due: the socket may lack frames; no push is begun that could outlast `seconds`.
+
+        Raises Unavailable or StatementRefused: deliver again.
+        """
+        end = self._clock.monotonic() + seconds
         try:
             await self._open(connection_id)
             order_ids, wait = await self._store.followed(connection_id)
@@ -116,7 +119,7 @@ class Sockets:
                 self._publisher.notify(order_ids)
         finally:
             # The bind that came with the connect may be under way already.
-            await self._publisher.drain(PUBLISH_SECONDS)
+            await self._publisher.drain(end - self._clock.monotonic())
 
     async def disconnected(self, connection_id: str) -> None:
         """The socket is closed."""

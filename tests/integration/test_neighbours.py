@@ -205,7 +205,7 @@ def test_leases_taken_by_a_lost_statement_are_found_again(rig: Rig) -> None:
     # Opening, looking, binding, then the lease.
     lost = lose_reply(container.publishing, 4, after=True, error=ConnectionLost)
     frame = json.dumps({"orderId": order_id})
-    asyncio.run_coroutine_threadsafe(container.sockets.received(socket, frame), container.loop.loop).result(30)
+    asyncio.run_coroutine_threadsafe(container.sockets.received(socket, frame, 6.0), container.loop.loop).result(30)
     assert "lagging" in lost[0]
     assert rig.statuses(socket) == ["pending"]
 

@@ -159,6 +159,16 @@ def test_deliveries_of_a_batch_do_not_wait_for_each_other(rig: Rig) -> None:
     assert rig.statuses(healthy) == HAPPY[:4]
 
 
+def test_a_delivery_that_comes_late_in_its_invocation_begins_no_push(rig: Rig) -> None:
+    order_id = rig.post()
+    socket = rig.bind(order_id)
+    rig.sql("UPDATE subscriptions SET last_seq = 0")
+    assert rig.invoke(delivery(socket), handler=queue.deliveries, seconds=publisher.PASS_SECONDS) == []
+    assert rig.statuses(socket) == HAPPY[:1]
+    # It is left to a delivery of its own.
+    rig.until(lambda: rig.statuses(socket)[1:2] == HAPPY[:1])
+
+
 @pytest.mark.usefixtures("impatient")
 def test_many_stalled_sockets_do_not_hold_up_the_others(rig: Rig) -> None:
     order_id = rig.post()
