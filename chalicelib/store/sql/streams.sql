@@ -36,14 +36,18 @@ RETURNING 1
 -- name: drop_first
 UPDATE connections SET first_frame = NULL WHERE id = %(id)s
 
+-- name: owed
+-- Subscriptions whose socket lacks events, and may be pushed to now.
+FROM subscriptions s
+JOIN orders o ON o.id = s.order_id AND o.last_seq > s.last_seq
+JOIN connections c ON c.id = s.connection_id AND c.open AND (c.not_before IS NULL OR c.not_before <= engine_now())
+
 -- name: lease
 -- Take the lagging subscriptions of some orders, and read the events that each of them lacks.
 WITH lagging AS (
     SELECT s.connection_id, s.order_id, c.push_failures,
            extract(epoch FROM engine_now() - c.connected_at)::float8 AS age
-    FROM subscriptions s
-    JOIN orders o ON o.id = s.order_id AND o.last_seq > s.last_seq
-    JOIN connections c ON c.id = s.connection_id AND c.open AND (c.not_before IS NULL OR c.not_before <= engine_now())
+    :owed
     WHERE s.order_id = ANY(%(order_ids)s) AND (s.lease_until IS NULL OR s.lease_until <= engine_now() OR s.lease_holder = %(holder)s)
       AND s.connection_id <> ALL(%(passed_over)s)
     ORDER BY s.connection_id, s.order_id LIMIT %(most)s
@@ -61,9 +65,7 @@ ORDER BY l.connection_id, l.order_id, e.seq
 -- name: lacking
 -- Sockets that lack events of some orders, and that nobody is serving.
 SELECT DISTINCT c.id
-FROM subscriptions s
-JOIN orders o ON o.id = s.order_id AND o.last_seq > s.last_seq
-JOIN connections c ON c.id = s.connection_id AND c.open AND (c.not_before IS NULL OR c.not_before <= engine_now())
+:owed
 WHERE s.order_id = ANY(%(order_ids)s) AND (s.lease_until IS NULL OR s.lease_until <= engine_now())
 LIMIT %(most)s
 
@@ -97,12 +99,11 @@ WHERE c.id = %(id)s
 
 -- name: lagging
 -- Sockets that lack events and that nobody is serving, or whose first frame still waits.
-SELECT DISTINCT c.id
-FROM connections c
-LEFT JOIN subscriptions s ON s.connection_id = c.id AND (s.lease_until IS NULL OR s.lease_until <= engine_now())
-LEFT JOIN orders o ON o.id = s.order_id AND o.last_seq > s.last_seq
-WHERE (o.id IS NOT NULL AND c.open AND (c.not_before IS NULL OR c.not_before <= engine_now()))
-   OR (c.first_frame IS NOT NULL AND c.connected_at < engine_now() - interval '10 seconds')
+SELECT c.id
+:owed
+WHERE s.lease_until IS NULL OR s.lease_until <= engine_now()
+UNION
+SELECT id FROM connections WHERE first_frame IS NOT NULL AND connected_at < engine_now() - interval '10 seconds'
 LIMIT %(most)s
 
 -- name: expire
