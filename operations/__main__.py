@@ -17,7 +17,7 @@ import msgspec
 from chalicelib import settings
 from chalicelib.aws.queues import Queue, Sqs
 from chalicelib.domain.clock import SystemClock, SystemEntropy
-from chalicelib.domain.errors import ConfigurationError, StatementRefused, Unavailable
+from chalicelib.domain.errors import ConfigurationError, QueueError, StatementRefused, Unavailable
 from chalicelib.domain.order import parse_order_id
 from chalicelib.settings import Settings
 from chalicelib.store.database import Database, connect
@@ -54,14 +54,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if result.done else 1
 
 
+def _tell(what: str, error: QueueError) -> None:
+    print(f"{what}: {error}", file=sys.stderr)
+
+
 async def _run(asked: argparse.Namespace, given: Settings) -> Result:
     clock, sqs = SystemClock(), Sqs()
     pooler = given.database_pooler
     database = Database(given.database_url, clock, connect, pooler=pooler, name="order-engine operations")
     commands = Commands(
         store=Operations(database),
-        orders=Queue(sqs, given.orders_queue),
-        dead_letters=Queue(sqs, given.dead_letters_queue),
+        orders=Queue(sqs, given.orders_queue, _tell),
+        dead_letters=Queue(sqs, given.dead_letters_queue, _tell),
         clock=clock,
         entropy=SystemEntropy(),
     )

@@ -32,7 +32,7 @@ class Sqs:
 class Queue:
     """One queue, known by name or URL. `report` is told why it took no messages."""
 
-    def __init__(self, sqs: Sqs, name_or_url: str, report: Callable[[str, QueueError], None] = lambda *_: None) -> None:
+    def __init__(self, sqs: Sqs, name_or_url: str, report: Callable[[str, QueueError], None]) -> None:
         self._sqs = sqs
         self._name_or_url = name_or_url
         self._report = report

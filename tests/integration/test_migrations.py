@@ -144,7 +144,7 @@ def test_statements_find_their_rows_by_index(filled: Rig) -> None:
         ),
         "give_back": (ORDERS["give_back"], {"ids": ids, "tokens": [0] * len(ids)}),
         "due": (ORDERS["due"], {"gap": 60, "limit": 1000}),
-        "due_parked": (ORDERS["due_parked"], {"limit": 100}),
+        "due_parked": (ORDERS["due_parked"], {"limit": 100, "most_crashes": 6}),
         "accept_keyed": (
             ORDERS["accept_keyed"],
             {"id": uuid4(), "payload": "{}", "meta": "{}", "ts": None, "account": "", "type": ""}
