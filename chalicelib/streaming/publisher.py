@@ -19,6 +19,8 @@ from chalicelib.telemetry import Telemetry
 
 # All pushes of one pass must be done by then; the leases last longer.
 PASS_SECONDS = 3.0
+# With less time than this left, a pass begins no other push to a socket.
+LEAST_PUSH_SECONDS = 1.0
 # After so long a pass goes on without the sockets that are not served yet.
 PROMPT_SECONDS = 0.5
 # A 410 so soon after the connect may mean that the gateway has not finished opening the socket.
@@ -182,27 +184,26 @@ class Publisher:
             self._telemetry.defect("frames left to the sweep", error, orders=len(order_ids))
 
     async def _serve(self, leases: Sequence[Lease], until: float) -> _Served:
-        """Push to one socket, one frame after the other, until it fails."""
+        """Push to one socket, one frame after the other, until it fails or the pass is nearly over."""
         connection_id = leases[0].connection_id
         releases: list[Release] = []
         error: PushError | None = None
+        pushed = False
         for lease in leases:
             cursor = lease.last_seq
-            for event in () if error else lease.events:
+            for event in lease.events:
+                left = until - self._clock.monotonic()
+                # A socket that is only far behind has not failed: the next pass goes on from here.
+                if error or (pushed and left < LEAST_PUSH_SECONDS):
+                    break
                 try:
-                    await self._push(connection_id, frame_bytes(lease.order_id, event), until)
+                    await self._pusher.push(connection_id, frame_bytes(lease.order_id, event), left)
                 except PushError as failure:
                     error = failure
                     break
-                cursor = event.seq
+                cursor, pushed = event.seq, True
             releases.append(Release(connection_id, lease.order_id, cursor, lease.bind_no))
         return _Served(leases[0], releases, error)
-
-    async def _push(self, connection_id: str, data: bytes, until: float) -> None:
-        left = until - self._clock.monotonic()
-        if left <= 0:
-            raise PushError(f"socket {connection_id} is too slow")
-        await self._pusher.push(connection_id, data, left)
 
     async def _failed(self, lease: Lease, error: PushError) -> None:
         # Whatever becomes of this, the leases of a pass are given back.
