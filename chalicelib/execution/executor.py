@@ -1,5 +1,7 @@
 """One claimed order: from routing to a transaction sent, and from a transaction sent to its outcome."""
 
+import asyncio
+from collections.abc import Awaitable
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -21,6 +23,8 @@ from chalicelib.venues.base import Answer, Attempt, Chain, Outcome
 # An unresolved transaction that the chain still doesn't know so long after its validity waits for an operator.
 PARK_SECONDS = 300
 ASK_AGAIN_SECONDS = 2
+# How long to wait for the chain; two of these fit into an invocation.
+CHAIN_SECONDS = 2.0
 
 
 class Action(StrEnum):
@@ -136,8 +140,9 @@ class Executor:
         if valid_until is None:
             raise AssertionError(f"order {hold.order_id}: a write-ahead without a validity")
         try:
-            ask_after = await self._chain.send(transaction, valid_until)
-        except EngineError as error:
+            async with asyncio.timeout(CHAIN_SECONDS):
+                ask_after = await self._chain.send(transaction, valid_until)
+        except (EngineError, TimeoutError) as error:
             # It may have arrived all the same: from here on only the chain can say.
             self._telemetry.failure("sending failed, the chain will be asked", error, orderId=str(hold.order_id))
             ask_after = ASK_AGAIN_SECONDS
@@ -145,13 +150,13 @@ class Executor:
 
     async def _reconcile(self, hold: Hold, tx_id: str) -> Disposition:
         """Ask the chain for the unresolved transaction; it makes no difference why it is being asked."""
-        answer = await self._chain.ask(tx_id)
+        answer = await _heard(self._chain.ask(tx_id))
         overdue = 0.0
         if answer.outcome == Outcome.UNKNOWN and answer.ask_again is None:
             submission = await self._submissions.submission(tx_id)
             overdue = submission.overdue
             if overdue > 0:
-                answer = await self._chain.decide(tx_id, hold.order_id, submission.valid_until)
+                answer = await _heard(self._chain.decide(tx_id, hold.order_id, submission.valid_until))
         if answer.outcome == Outcome.UNKNOWN:
             if overdue > (0 if hold.crashes >= MAX_CRASHES else PARK_SECONDS):
                 return await self._park(hold, "its transaction is unknown")
@@ -223,6 +228,15 @@ class Executor:
             milliseconds=hold.milliseconds(),
             reason=hold.failure_reason,
         )
+
+
+async def _heard(asked: Awaitable[Answer]) -> Answer:
+    """What the chain answers; one that keeps silent does not know."""
+    try:
+        async with asyncio.timeout(CHAIN_SECONDS):
+            return await asked
+    except TimeoutError:
+        return Answer(outcome=Outcome.UNKNOWN)
 
 
 def describe(terms: Terms, route: Route) -> dict[str, Any]:
