@@ -46,6 +46,7 @@ class Kind(StrEnum):
     SWAP_LOST = "transaction lost on the way to the chain"
     SWAP_LATE = "transaction reaches the chain late"
     SWAP_REPLY_LOST = "reply of the chain lost"
+    CHAIN_SILENT = "chain never answers"
     CHAIN_BLIND = "chain does not know the transaction"
     POISON = "order kills its container"
 

@@ -72,6 +72,8 @@ class Invariants:
         self._backends = backends
         # The newest claim of each order.
         self._tokens: dict[str, int] = {}
+        # When each order may be tried again.
+        self._not_before: dict[str, float] = {}
         self._keys: dict[str, UUID] = {}
         world.server.observers.append(self._observe)
 
@@ -120,7 +122,7 @@ class Invariants:
             if delivery_body(socket) not in coming:
                 world.sim.violation(f"nobody pushes order {order_id} to {socket}")
 
-    def _observe(self, name: str, _host: Host | None, _began: float, params: Any, rows: list[tuple[Any, ...]]) -> None:
+    def _observe(self, name: str, _host: Host | None, began: float, params: Any, rows: list[tuple[Any, ...]]) -> None:
         """A statement was committed: a key stands for one order, and only the newest claim of an order writes."""
         if name == "claim":
             self._tokens |= {str(row[0]): row[5] for row in rows if row[1] == Verdict.CLAIMED}
@@ -131,8 +133,18 @@ class Invariants:
         elif name == "write_transitions":
             written = {str(row[0]) for row in rows}
             for entry in json.loads(params["entries"]):
-                if entry["order_id"] in written and entry["claim_token"] != self._tokens[entry["order_id"]]:
-                    self._world.sim.violation(f"order {entry['order_id']} was written under a claim that is over")
+                if entry["order_id"] in written:
+                    self._check_write(entry, began)
+
+    def _check_write(self, entry: dict[str, Any], began: float) -> None:
+        sim, order_id = self._world.sim, entry["order_id"]
+        if entry["claim_token"] != self._tokens[order_id]:
+            sim.violation(f"order {order_id} was written under a claim that is over")
+        for event in entry["events"]:
+            if event["status"] == Status.ROUTING and sim.loop.time() < self._not_before.get(order_id, 0.0):
+                sim.violation(f"order {order_id} was tried again too soon")
+            if event["status"] == Status.PENDING:
+                self._not_before[order_id] = began + event["meta"]["nextTryInMs"] / 1000
 
     def _check_order(self, order: _Order) -> None:
         self.statuses["parked" if order.parked else order.status] += 1

@@ -108,7 +108,7 @@ class FaultyChain:
         await self.sim.faults.crossing()
         if transaction.attempt.order_id in self._moods.forgotten:
             return ASK_AFTER_SECONDS
-        kind = self.sim.faults.draw(Kind.SWAP_LOST, Kind.SWAP_LATE, Kind.SWAP_REPLY_LOST)
+        kind = self.sim.faults.draw(Kind.SWAP_LOST, Kind.SWAP_LATE, Kind.SWAP_REPLY_LOST, Kind.CHAIN_SILENT)
         if kind == Kind.SWAP_LATE:
             self.sim.loop.on(None, self._late(transaction, valid_until))
         elif kind != Kind.SWAP_LOST:
@@ -116,6 +116,8 @@ class FaultyChain:
         await self.sim.faults.crossing()
         if kind is None:
             return after
+        if kind == Kind.CHAIN_SILENT:
+            await never()
         # A node may say that it took a transaction which then never, or late, reaches the others.
         if kind == Kind.SWAP_REPLY_LOST or self.sim.rng.random() < 0.5:
             raise OutcomeUnknown("chain: no answer")
@@ -124,6 +126,8 @@ class FaultyChain:
     async def ask(self, tx_id: str) -> Answer:
         """What became of it."""
         await self.sim.faults.crossing()
+        if self.sim.faults.draw(Kind.CHAIN_SILENT):
+            await never()
         order_id = self._moods.orders[tx_id]
         await self._moods.work_on(order_id, "ask")
         if self._moods.is_blind(tx_id, order_id):
@@ -135,6 +139,8 @@ class FaultyChain:
     async def decide(self, tx_id: str, order_id: UUID, valid_until: datetime) -> Answer:
         """The same for one past its validity."""
         await self.sim.faults.crossing()
+        if self.sim.faults.draw(Kind.CHAIN_SILENT):
+            await never()
         if self._moods.is_blind(tx_id, order_id):
             return Answer(outcome=Outcome.UNKNOWN)
         answer = await self._chain.decide(tx_id, order_id, valid_until)

@@ -4,15 +4,22 @@ import asyncio
 from uuid import UUID
 
 from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.retry import MAX_LAST_RESORTS
 from chalicelib.store.database import Database
-from chalicelib.store.operations import Operations
+from chalicelib.store.operations import Listed, Operations
 from operations.commands import Commands, Refused
 from tests.simulation.queues import SimulatedQueue
 from tests.simulation.sim import SeededEntropy, Sim, SimulatedClock
 
 LOOKS_EVERY_SECONDS = 300.0
 REPEATS = 0.3
+PATIENT = 0.5
 MOST = 50
+
+
+def stuck(found: Listed) -> bool:
+    """Whether nobody asks for a parked order any more."""
+    return found.row.crashes >= MAX_LAST_RESORTS
 
 
 class Operator:
@@ -22,6 +29,7 @@ class Operator:
         self.sim = sim
         # Orders that were, or may have been, placed anew.
         self.repeated: set[UUID] = set()
+        self._patient = sim.rng.random() < PATIENT
         self._commands = Commands(
             store=Operations(database),
             orders=queues["order-engine-orders"],
@@ -41,7 +49,9 @@ class Operator:
 
     async def _look(self) -> None:
         listing = await self._commands.need(parked=True, failed=True, limit=MOST)
-        if parked := [found.row.id for found in listing.parked or ()]:
+        # The patient one leaves to the engine what it asks for by itself.
+        parked = [found.row.id for found in listing.parked or () if not self._patient or stuck(found)]
+        if parked:
             result = await self._commands.resume(parked)
             self.sim.trace.add("operator", result.text())
         for found in listing.failed or ():

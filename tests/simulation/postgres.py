@@ -227,7 +227,7 @@ class Server:
         host, began = connection.host.name if connection.host else "world", self.sim.loop.time()
         try:
             rows = await self._run(backend, statement, params)
-            await self._before_commit(kind, connection.host)
+            await self._before_commit(kind, late=name == "land" and connection.host is None)
             if connection.backend is None:
                 raise lost("server closed the connection unexpectedly")
         except psycopg.Error as error:
@@ -248,11 +248,11 @@ class Server:
             await self.sim.faults.trip()
             connection.answer(rows)
 
-    async def _before_commit(self, kind: Kind | None, host: Host | None) -> None:
+    async def _before_commit(self, kind: Kind | None, *, late: bool) -> None:
         if kind == Kind.SQL_TERMINATED:
             raise psycopg.errors.AdminShutdown("terminating connection due to administrator command")
         # What reaches the chain late takes its time there, too.
-        if kind == Kind.SQL_SLOW or host is None:
+        if kind == Kind.SQL_SLOW or late:
             await asyncio.sleep(self.sim.faults.seconds(Kind.SQL_SLOW))
 
     def restart(self, seconds: float) -> None:

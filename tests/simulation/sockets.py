@@ -13,7 +13,7 @@ from tests.simulation.sim import Sim
 from tests.simulation.streams import Delivery, Streams
 
 # What a push takes: on a good day, and on others.
-USUAL_SECONDS = (0.005, 0.05, 0.2, 0.4)
+USUAL_SECONDS = (0.005, 0.05, 0.2, 0.3)
 
 
 class Gateway:

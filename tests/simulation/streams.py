@@ -48,6 +48,8 @@ class Streams:
         self.got: dict[tuple[Pair, int], list[Delivery]] = defaultdict(list)
         # When publishing an order was last due: by an event, a bind, or a claim refused since it is terminal.
         self._due_at: dict[str, float] = {}
+        # The log, by order and seq: status and meta.
+        self._log: dict[tuple[str, int], tuple[str, Any]] = {}
         self._held: dict[Pair, Lease] = {}
         self._by_host: dict[tuple[str, Pair], list[Lease]] = defaultdict(list)
 
@@ -68,16 +70,25 @@ class Streams:
                         held.released = True
             case "write_transitions":
                 written = {str(row[0]) for row in rows}
-                entries = [entry for entry in json.loads(params["entries"]) if entry["events"]]
-                self._due_at |= {entry["order_id"]: now for entry in entries if entry["order_id"] in written}
+                self._write([entry for entry in json.loads(params["entries"]) if entry["order_id"] in written])
             case "claim":
                 self._due_at |= {str(row[0]): now for row in rows if row[1] == "terminal"}
+
+    def _write(self, entries: list[dict[str, Any]]) -> None:
+        for entry in entries:
+            if entry["events"]:
+                self._due_at[entry["order_id"]] = self.sim.loop.time()
+            for event in entry["events"]:
+                self._log[entry["order_id"], event["seq"]] = event["status"], event["meta"]
 
     def pushing(self, connection_id: str, data: bytes) -> Delivery | None:
         """A container pushes a frame; None for one that is not an event."""
         frame, host = json.loads(data), HOST.get()
         if "seq" not in frame or host is None:
             return None
+        logged = self._log.get((frame["orderId"], frame["seq"]), ("pending", {"bound": True}))
+        if (frame["status"], frame["meta"]) != logged:
+            self.sim.violation(f"{host.name} pushes {frame} where the log has {logged}")
         # A container that stood still may hold an old lease beside a new one.
         leases = self._by_host[host.name, (connection_id, frame["orderId"])]
         for lease in reversed(leases):

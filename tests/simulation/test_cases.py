@@ -138,6 +138,34 @@ def test_order_ends_while_the_time_to_push_its_frames_runs_out(play: Callable[[S
     assert play(story).statuses == {"confirmed": 1}
 
 
+def test_socket_that_is_only_far_behind_is_not_held_back(play: Callable[[Story], Report]) -> None:
+    async def story(world: World) -> None:
+        script = Script(world.sim)
+        socket = await world.gateway.connect(None)
+        assert socket is not None
+        orders = await asyncio.gather(*(post(world) for _ in range(30)))
+        await until(world, lambda: all(ended(world, order_id) for order_id in orders))
+        script.strike(Kind.THROTTLED, socket, seconds=5.0)
+        for order_id in orders:
+            assert await world.gateway.say(socket, {"orderId": order_id})
+        await until(world, lambda: len(world.gateway.frames[socket]) == 5 * len(orders))
+
+    failures = [line for line in play(story).trace.lines() if "frames delivered later" in line]
+    assert 0 < len(failures) < 5, "it is held back for more than the throttle"
+
+
+def test_chain_that_keeps_silent_leaves_the_order_parked(play: Callable[[Story], Report]) -> None:
+    async def story(world: World) -> None:
+        script = Script(world.sim)
+        await post(world)
+        for _ in range(1000):
+            script.strike(Kind.CHAIN_SILENT, "")
+        await until(world, lambda: world.sim.trace.happened("failure", "order parked for an operator"))
+        Script(world.sim)
+
+    assert play(story).statuses == {"confirmed": 1}
+
+
 def test_poisonous_order_among_nine_healthy_ones(play: Callable[[Story], Report]) -> None:
     async def story(world: World) -> None:
         Script(world.sim)
