@@ -242,6 +242,35 @@ def test_a_holder_that_lost_its_claim_is_told_and_publishes_nothing(rig: Rig) ->
     assert rig.swaps(order_id).count("succeeded") == 1
 
 
+def test_an_old_holder_that_is_cut_off_late_frees_nothing_of_the_present_ones(rig: Rig) -> None:
+    order_id = rig.post()
+    container = rig.container()
+    old = container.run(container.orders.claim([UUID(order_id)]))[0].claim
+    rig.advance(LEASE_OVER)
+    present = container.run(container.orders.claim([UUID(order_id)], alone=True))[0].claim
+    assert old and present
+    held = rig.row(order_id)
+    container.run(container.orders.give_back([old]))
+    assert rig.row(order_id) == held
+    container.run(container.orders.give_back([present]))
+    assert rig.row(order_id)["lease_until"] is None
+
+
+def test_a_lease_that_meets_a_bind_waits_and_pushes_from_there(rig: Rig, session: Callable[[], Session]) -> None:
+    order_id = rig.post()
+    rig.settle(order_id)
+    socket = rig.bind(order_id)
+    rig.sql("UPDATE subscriptions SET last_seq = 3")
+    binding, leasing = session(), session()
+    binding.run(STREAMS["bind"], {"id": socket, "order_id": order_id, "after_seq": 1, "most": 1})
+    lease = {"order_ids": [UUID(order_id)], "holder": uuid4(), "lease": 15, "most": 100, "passed_over": []}
+    waiting = leasing.start(STREAMS["lease"], lease)
+    # Passed over, the socket would get its frames from nobody: who binds leaves them to whoever leases.
+    await_lock(rig, leasing)
+    binding.connection.commit()
+    assert [row[6] for row in waiting.result(SECONDS)] == [2, 3, 4, 5]
+
+
 def test_an_event_is_never_before_the_one_it_follows(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     order_id = rig.post()
     now = SystemClock.now
