@@ -68,6 +68,19 @@ def test_a_socket_that_is_held_back_meanwhile_does_not_recover(rig: Rig) -> None
     assert (connection(rig, socket)["push_failures"], connection(rig, socket)["not_before"]) == (0, None)
 
 
+def test_of_several_that_hold_a_socket_back_one_is_told(rig: Rig) -> None:
+    socket = rig.connect()
+    engine = bootstrap.engine()
+    store = Streams(engine.publishing)
+    assert engine.run(store.hold_back(socket, 10))
+    held = connection(rig, socket)
+    assert not engine.run(store.hold_back(socket, 20))
+    assert connection(rig, socket) == held
+    rig.advance(11)
+    assert engine.run(store.hold_back(socket, 10))
+    assert connection(rig, socket)["push_failures"] == 2
+
+
 def test_a_socket_that_keeps_failing_is_tried_ever_more_rarely_and_never_given_up(rig: Rig) -> None:
     order_id = rig.post()
     rig.finish(order_id)
