@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from chalicelib import bootstrap
+from chalicelib.store.orders import RESEND_SECONDS
 from tests.integration.rig import Rig
 
 HAPPY = ["pending", "routing", "building", "submitted", "confirmed"]
@@ -203,3 +204,18 @@ def test_many_orders_at_once_all_confirm(rig: Rig) -> None:
         assert [frame["status"] for frame in rig.frames(socket) if frame["orderId"] == order_id] == HAPPY
     assert rig.sql("SELECT outcome, count(*) FROM orders GROUP BY 1") == [("confirmed", 40)]
     assert rig.sql("SELECT outcome, count(*) FROM simulated_swaps GROUP BY 1") == [("succeeded", 40)]
+
+
+def test_an_order_that_was_released_just_now_is_not_taken_for_lost(rig: Rig) -> None:
+    order_id = rig.post()
+    rig.sql("UPDATE orders SET enqueued_at = enqueued_at - interval '1 hour'")
+    assert rig.invoke(order_id) == []
+    row = rig.row(order_id)
+    assert (row["status"], row["lease_until"]) == ("submitted", None)
+    engine = bootstrap.engine()
+    # Past its pause, which would keep it from the sweep by itself.
+    rig.advance(5)
+    assert rig.sql("SELECT coalesce(next_try_at <= engine_now(), true) FROM orders") == [(True,)]
+    assert engine.run(engine.orders.due(10)) == []
+    rig.advance(RESEND_SECONDS)
+    assert engine.run(engine.orders.due(10)) == [UUID(order_id)]
