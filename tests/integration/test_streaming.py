@@ -1,9 +1,12 @@
 """Binding to orders: early, late, twice, on connect, from a frame on, and with frames that no client should send."""
 
 import uuid
+from uuid import UUID
 
 import pytest
 
+from chalicelib import bootstrap
+from chalicelib.store.streams import Streams
 from chalicelib.streaming.publisher import Publisher
 from tests.hostile import FRAMES, Frame
 from tests.integration.faults import SECONDS, start
@@ -52,6 +55,18 @@ def test_one_socket_follows_many_orders(rig: Rig) -> None:
     for order_id in orders:
         rig.settle(order_id)
     assert all(seqs(rig, socket, order_id) == WHOLE for order_id in orders)
+
+
+def test_a_bind_with_the_connect_is_taken_once(rig: Rig) -> None:
+    order_id = rig.post()
+    rig.settle(order_id)
+    socket = rig.connect(order_id)
+    engine = bootstrap.engine()
+    store = Streams(engine.publishing)
+    assert engine.run(store.bind(socket, UUID(order_id), 3, first=True))
+    bound = rig.sql("SELECT * FROM subscriptions")
+    assert not engine.run(store.bind(socket, UUID(order_id), 0, first=True))
+    assert rig.sql("SELECT * FROM subscriptions") == bound
 
 
 def test_a_bind_with_the_connect_is_served_by_the_delivery(rig: Rig) -> None:
