@@ -97,6 +97,8 @@ class FrontDoor:
         await asyncio.gather(*(socket.close(code=GOING_AWAY) for socket in set(self._sockets)))
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
+        if not all(map(_is_text, request.headers.values())):
+            return _response(self._gateway.answer("BAD_HEADER", "a header is not UTF-8", BAD_REQUEST))
         try:
             if request.headers.get("Upgrade", "").lower() == "websocket":
                 return await self._socket(request)
@@ -207,6 +209,11 @@ def _sendable(code: int | None) -> int:
 
 def _kept(headers: Mapping[str, str]) -> CIMultiDict[str]:
     return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in REWRITTEN)
+
+
+def _is_text(value: str) -> bool:
+    """Whether a header came as UTF-8: the HTTP library drops what did not, and would make one key of two."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _of_handshake(name: str) -> bool:

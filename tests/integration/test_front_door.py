@@ -150,6 +150,27 @@ async def test_a_body_without_a_type_gets_none(client: aiohttp.ClientSession, se
     assert "Content-Type" not in seen.received[0].headers
 
 
+@pytest.mark.parametrize("more", [b"", b"Upgrade: websocket\r\n"], ids=["call", "socket"])
+async def test_a_header_that_is_not_utf8_is_refused(client: aiohttp.ClientSession, seen: Emulator, more: bytes) -> None:
+    door = client._base_url
+    assert door
+    # No client library sends such a header.
+    reader, writer = await asyncio.open_connection(door.host, door.port)
+    start = f"POST {EXECUTE} HTTP/1.1\r\nHost: door\r\nConnection: close\r\n".encode()
+    writer.write(start + more + b"Idempotency-Key: k\xe9-1\r\n\r\n")
+    head, _, body = (await asyncio.wait_for(reader.read(), 5)).partition(b"\r\n\r\n")
+    writer.close()
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(body) == {"error": "a header is not UTF-8", "code": "bad_request"}
+    assert seen.received == []
+
+
+async def test_a_header_beyond_ascii_passes_unchanged(client: aiohttp.ClientSession, seen: Emulator) -> None:
+    async with client.post(EXECUTE, headers={"Idempotency-Key": "ké-1"}) as reply:
+        assert reply.status == 418
+    assert seen.received[0].headers["Idempotency-Key"] == "ké-1"
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
