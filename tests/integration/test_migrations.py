@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -49,6 +50,20 @@ def test_all_migrations_apply_from_nothing_and_only_once(empty_url: str) -> None
     # The simulation keeps time itself, and waits for a lock as long.
     assert limits["lock_timeout"] == 1000 * LOCK_SECONDS
     assert limits["lock_timeout"] < limits["statement_timeout"] < limits["idle_in_transaction_session_timeout"]
+
+
+def test_a_migration_may_take_longer_than_the_engines_statements(
+    empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate(empty_url)
+    with psycopg.connect(empty_url, autocommit=True) as connection:
+        connection.execute(
+            "DO $$ BEGIN EXECUTE format('ALTER ROLE %I IN DATABASE %I SET statement_timeout = %L', "
+            "current_user, current_database(), '500ms'); END $$"
+        )
+    (tmp_path / "0001_slow.sql").write_text("-- depends:\n\nSELECT pg_sleep(0.8);\n")
+    monkeypatch.setattr("local.migrate.MIGRATIONS", tmp_path)
+    assert migrate(empty_url) == ["0001_slow"]
 
 
 def test_migrations_are_numbered_without_gaps_and_depend_on_the_one_before() -> None:
