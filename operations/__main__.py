@@ -33,17 +33,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
     parser = _parser()
     asked = parser.parse_args(arguments)
-    local = addresses(os.environ)
-    if local:
-        print("on the running make run", file=sys.stderr)
-        # The AWS SDK reads the environment itself.
-        os.environ.update(local)
+    sqs = Sqs()
     try:
+        local = addresses(os.environ)
+        if local:
+            print("on the running make run", file=sys.stderr)
+            # The AWS SDK reads the environment itself.
+            os.environ.update(local)
         given = settings.read()
+        if asked.command != "list":
+            # What it could not send would be found out when the order is changed already.
+            sqs.check()
     except ConfigurationError as error:
-        parser.error(f"{error}; set DATABASE_URL, or start `make run`")
+        hint = "; set DATABASE_URL, or start `make run`" if "DATABASE_URL" in str(error) else ""
+        parser.error(f"{error}{hint}")
     try:
-        result = asyncio.run(_run(asked, given))
+        result = asyncio.run(_run(asked, given, sqs))
     except (Refused, Unavailable, StatementRefused) as error:
         if asked.json:
             print(msgspec.json.encode({"error": str(error)}).decode())
@@ -58,8 +63,8 @@ def _tell(what: str, error: QueueError) -> None:
     print(f"{what}: {error}", file=sys.stderr)
 
 
-async def _run(asked: argparse.Namespace, given: Settings) -> Result:
-    clock, sqs = SystemClock(), Sqs()
+async def _run(asked: argparse.Namespace, given: Settings, sqs: Sqs) -> Result:
+    clock = SystemClock()
     pooler = given.database_pooler
     database = Database(given.database_url, clock, connect, pooler=pooler, name="order-engine operations")
     commands = Commands(
@@ -113,7 +118,7 @@ def _order_id(text: str) -> UUID:
 
 
 def _limit(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) <= MOST_LISTED:
+    if not (text.isascii() and text.isdecimal()) or not 0 < int(text) <= MOST_LISTED:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {MOST_LISTED}")
     return int(text)
 

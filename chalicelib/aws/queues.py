@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.domain.errors import QueueError
+from chalicelib.domain.errors import ConfigurationError, QueueError
 from chalicelib.domain.message import Message
 
 if TYPE_CHECKING:
@@ -27,6 +28,14 @@ class Sqs:
     def client(self) -> "SQSClient":
         """The SDK's client; safe to share between threads."""
         return boto3.client("sqs", config=_CONFIG)
+
+    def check(self) -> None:
+        """Raises ConfigurationError where the SDK can do nothing with its settings."""
+        try:
+            # The SDK itself looks at the port only when it connects.
+            _ = urlsplit(self.client.meta.endpoint_url).port
+        except (BotoCoreError, ValueError) as error:
+            raise ConfigurationError(f"AWS settings: {error}") from error
 
 
 class Queue:

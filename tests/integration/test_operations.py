@@ -255,7 +255,14 @@ def test_what_was_or_may_be_executed_is_not_repeated(
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["mend"], ["explain"], ["explain", "1"], ["list", "--limit", "0"], ["list", "--limit", "1001"]]
+    "arguments",
+    [
+        [],
+        ["mend"],
+        ["explain"],
+        ["explain", "1"],
+        *(["list", "--limit", limit] for limit in ("0", "1001", "٣", "9" * 5000)),
+    ],
 )
 def test_a_command_line_that_is_none_ends_with_2(operate: Operator, arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -268,6 +275,25 @@ def test_settings_that_are_none_end_with_2(operate: Operator, monkeypatch: pytes
     with pytest.raises(SystemExit) as ended:
         main(["list"])
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("endpoint", ["localhost:4566", "http://localhost:port"])
+def test_an_endpoint_that_is_none_ends_with_2_before_anything_is_changed(
+    rig: Rig,
+    operate: Operator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    endpoint: str,
+) -> None:
+    order_id = park(rig, monkeypatch)
+    before = rig.row(order_id)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    for command in ("resume", "repeat", "explain"):
+        with pytest.raises(SystemExit) as ended:
+            main([command, order_id])
+        assert ended.value.code == 2
+        assert "error: AWS settings: " in capsys.readouterr().err.splitlines()[-1]
+    assert rig.row(order_id) == before
 
 
 def test_a_database_out_of_reach_ends_with_1(operate: Operator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,16 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import boto3
 import pytest
 
 from chalicelib import settings
+from chalicelib.domain.errors import ConfigurationError
 from local.run import alone
+from operations.__main__ import main
 from operations.diagnosis import moment
 from operations.environment import addresses
 
@@ -51,6 +54,25 @@ def test_nothing_is_assumed_where_nothing_runs(tmp_path: Path) -> None:
     assert addresses({}, note) == {}
     note.with_name("run.lock").unlink()
     assert addresses({}, note) == {}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"database_url": 1}', "\udcff"], ids=repr)
+def test_a_damaged_note_is_named(note: Path, text: str) -> None:
+    note.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(ConfigurationError, match=f"^{note} is damaged"):
+        addresses({}, note)
+
+
+def test_a_damaged_note_ends_the_command_with_2(
+    note: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    note.write_text("{")
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.setattr("operations.__main__.addresses", partial(addresses, note=note))
+    with pytest.raises(SystemExit) as ended:
+        main(["list"])
+    assert ended.value.code == 2
+    assert f"error: {note} is damaged" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("token", ["AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"])
