@@ -33,6 +33,8 @@ class Mutation:
     changes: Mapping[str, str]
     # The faults that it protects from, with their rates; there are no others. Without any, races alone must tell.
     faults: Mapping[Kind, float] = field(default_factory=dict)
+    # Whether it mends a defect that simulations have found.
+    found: bool = False
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -157,6 +159,7 @@ MUTATIONS = (
         (orders._SQL, "claim"),
         "in the order of time",
         {"       t.last_update,": "       date_trunc('milliseconds', t.last_update),"},
+        found=True,
     ),
     Mutation(
         "waiting for pushes after a failed delivery",
@@ -164,6 +167,7 @@ MUTATIONS = (
         "returned with work under way",
         {"finally:": "except KeyboardInterrupt:\n        pass\n    else:"},
         {Kind.SQL_TERMINATED: 0.2, Kind.SQL_LOST_BEFORE: 0.2},
+        found=True,
     ),
     Mutation(
         "releasing leases after a failed hold-back",
@@ -171,11 +175,13 @@ MUTATIONS = (
         "returned with work under way",
         {"with self._left_to_the_sweep([lease.order_id]):": "if True:"},
         {Kind.PUSH_LOST: 0.5, Kind.CONNECT_REFUSED: 0.3, Kind.SQL_LOST_BEFORE: 0.1, Kind.SQL_SILENT: 0.05},
+        found=True,
     ),
     Mutation(
         "a delivery for what was cut off",
         Publisher.drain,
         "nobody pushes order",
         {"if cut_off:": "if False:"},
+        found=True,
     ),
 )

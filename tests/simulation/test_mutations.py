@@ -36,3 +36,9 @@ def test_the_seed_that_is_written_down_shows_it(seed: str, what: str, backends: 
     with mutation.applied():
         broken = run(int(seed), backends, faults=mutation.faults).violations
     assert any(mutation.breaks in each for each in broken)
+
+
+def test_each_mended_defect_is_written_down() -> None:
+    assert {what for _, what in COMMAND.findall(RELIABILITY.read_text())} >= {
+        one.what for one in MUTATIONS if one.found
+    }
