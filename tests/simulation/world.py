@@ -222,7 +222,7 @@ def run(
     finally:
         report = Report(
             seed=seed,
-            orders=len(world.clients.accepted),
+            orders=world.invariants.statuses.total(),
             statuses=world.invariants.statuses,
             faults=world.sim.faults.counts,
             steps=world.sim.trace.end(),
