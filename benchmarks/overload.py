@@ -194,7 +194,10 @@ def main() -> int:
         # Fewer orders come from as many clients, of whom not all may wait either.
         plan = replace(Plan.ephemeral(Path(home)), most_waiting=min(MOST_WAITING, options.orders // 2))
         stack = parts.enter_context(Stack(plan))
-        report = asyncio.run(overload(stack.endpoints, options.orders))
+        try:
+            report = asyncio.run(overload(stack.endpoints, options.orders))
+        except KeyboardInterrupt:
+            return 130
     print(report.table(), flush=True)
     broken = report.broken()
     for what in broken:

@@ -45,6 +45,9 @@ class Kept:
             options.append(f"--user={user}")
         log.parent.mkdir(parents=True, exist_ok=True)
         self._patience = grace_seconds + 5
+        if log.exists():
+            # Whoever starts again after a failure wants to read why.
+            log.replace(log.with_name(f"{log.name}.1"))
         with log.open("wb") as output:
             self._keeper = subprocess.Popen(
                 [sys.executable, "-I", __file__, *options, "--", *command],

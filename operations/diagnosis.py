@@ -103,14 +103,14 @@ def _ended(case: Case) -> tuple[str, str]:
     state = f"It failed at attempt {row.attempts} ({row.failure_reason})"
     if case.repeated_as:
         return f"{state} and was repeated", f"go on with `explain {case.repeated_as}`"
-    return state, f"`repeat {row.id}` places it anew"
+    return state, f'make operate ARGS="repeat {row.id}" places it anew'
 
 
 def _parked(case: Case) -> tuple[str, str]:
     row, now = case.row, case.now
     state = f"It is parked, because {why_parked(row, _valid_until(case), now)}"
     if row.crashes >= MAX_LAST_RESORTS:
-        return state, f"find the crash in the log of the dead-letter function, then `resume {row.id}`"
+        return state, f'find the crash in the log of the dead-letter function, then make operate ARGS="resume {row.id}"'
     again = row.enqueued_at + ASKED_EACH
     if again + SWEEP_LATE < now:
         asked = (
@@ -118,7 +118,7 @@ def _parked(case: Case) -> tuple[str, str]:
         )
     else:
         asked = f"it is asked for again at {moment(again, now)}"
-    return state, f"{asked}; once the venue knows more, `resume {row.id}` asks at once"
+    return state, f'{asked}; once the venue knows more, make operate ARGS="resume {row.id}" asks at once'
 
 
 def _poisonous(case: Case, waiting: Waiting | None) -> tuple[str, str]:

@@ -99,7 +99,7 @@ def test_a_parked_order_says_why(rig: Rig, operate: Operator, monkeypatch: pytes
         f"It is parked, because the chain does not know transaction {tx_id}, which could land until "
     )
     assert "it is asked for again at" in said
-    assert f"`resume {order_id}`" in said
+    assert f'make operate ARGS="resume {order_id}"' in said
     rig.advance(2 * 3600)
     assert "check that the sweep and dead-letter functions run" in operate.conclusion(order_id)
     rig.sql("UPDATE orders SET lease_until = engine_now() + interval '9 seconds'")
@@ -114,7 +114,7 @@ def test_an_order_parked_for_its_crashes_says_so(rig: Rig, operate: Operator) ->
     assert rig.row(order_id)["parked_at"]
     said = operate.conclusion(order_id)
     assert said.startswith(f"It is parked, because its claims crashed {MAX_LAST_RESORTS} times")
-    assert f"find the crash in the log of the dead-letter function, then `resume {order_id}`" in said
+    assert f'find the crash in the log of the dead-letter function, then make operate ARGS="resume {order_id}"' in said
     assert f"its claims crashed {MAX_LAST_RESORTS} times" in operate("list")[1]
 
 
@@ -123,7 +123,10 @@ def test_an_order_that_has_ended(rig: Rig, operate: Operator) -> None:
     tx_id = rig.settle(confirmed)["txHash"]
     assert operate.conclusion(confirmed) == f"It is confirmed by transaction {tx_id}: nothing is left to do."
     reason = "the sandbox token FAIL fails every attempt"
-    assert operate.conclusion(failed) == f"It failed at attempt 3 ({reason}): `repeat {failed}` places it anew."
+    assert (
+        operate.conclusion(failed)
+        == f'It failed at attempt 3 ({reason}): make operate ARGS="repeat {failed}" places it anew.'
+    )
     repeat = operate.json("repeat", failed)["order_id"]
     assert operate.conclusion(failed).endswith(f"and was repeated: go on with `explain {repeat}`.")
 

@@ -55,6 +55,14 @@ def test_an_orphan_ends_with_the_command_that_left_it(tmp_path: Path) -> None:
     keeper.stop()
 
 
+def test_the_log_of_the_run_before_is_kept(tmp_path: Path) -> None:
+    for number in (1, 2):
+        keeper = kept(tmp_path, sys.executable, "-c", f"print({number})")
+        assert written(tmp_path / "log") == [number]
+        keeper.stop()
+    assert written(tmp_path / "log.1") == [1]
+
+
 def test_a_killed_asker_leaves_nothing_behind(tmp_path: Path) -> None:
     script = f"""
 import os, signal, sys, time

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 
 from local.migrate import migrate
 from local.postgres import Postgres, ephemeral
@@ -20,6 +21,8 @@ PROCESSES = 2
 CHUNK = 10
 BAR = 40
 MOST_SHOWN = 10
+# What shells expect of a command that Ctrl-C has ended.
+INTERRUPTED = 130
 WITHOUT = {mutation.what: mutation for mutation in MUTATIONS}
 # Orders, sockets and containers.
 NAMES = re.compile(
@@ -30,13 +33,13 @@ NAMES = re.compile(
 def main() -> int:
     """Simulate; the exit code is 1 where a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=100, help="how many simulations")
+    parser.add_argument("--seeds", type=_count, default=100, help="how many simulations")
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--without", choices=sorted(WITHOUT), help="replay one seed on an engine without this")
     given = parser.parse_args()
     if given.without and given.seeds != 1:
         parser.error("--without takes one seed")
-    with ephemeral() as server:
+    with suppress(KeyboardInterrupt), ephemeral() as server:
         if given.seeds > 1:
             totals = simulate(server, given.first, given.seeds)
         elif given.without:
@@ -44,7 +47,14 @@ def main() -> int:
                 totals = replay(server, given.first, WITHOUT[given.without].faults)
         else:
             totals = replay(server, given.first)
-    return 1 if totals.broken else 0
+        return 1 if totals.broken else 0
+    return INTERRUPTED
+
+
+def _count(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise ValueError
+    return count
 
 
 def simulate(server: Postgres, first: int, count: int) -> Totals:
@@ -73,12 +83,21 @@ def replay(server: Postgres, seed: int, faults: Mapping[Kind, float] | None = No
         print(line)
     print(f"{'trace':<58} {report.trace.digest()[:12]:>12}")
     if report.violations:
-        print("\n      second  container     step")
-        for line in report.trace.about(*{name for broken in report.violations for name in NAMES.findall(broken)}):
-            print(line)
-        for what in report.violations[:MOST_SHOWN]:
-            print(f"broken: {what}")
+        show(report)
     return totals
+
+
+def show(report: world.Report) -> None:
+    """The first broken promise that names something, with the steps that concern it; and the others."""
+    named = next((found for found in map(NAMES.findall, report.violations) if found), [])
+    print("\n      second  container     step")
+    for line in report.trace.about(*named):
+        print(line)
+    print()
+    for what in report.violations[:MOST_SHOWN]:
+        print(f"broken: {what}")
+    if (more := len(report.violations) - MOST_SHOWN) > 0:
+        print(f"and {more} more")
 
 
 def each(server: Postgres, seeds: range) -> Iterator[Totals]:

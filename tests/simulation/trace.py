@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.simulation.clockwork import HOST, VirtualLoop
 
-LONGEST_LINE = 400
+LONGEST_LINE = 180
 
 
 class Trace:
