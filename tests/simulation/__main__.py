@@ -53,7 +53,7 @@ def main() -> int:
 
 def _count(text: str) -> int:
     if (count := int(text)) < 1:
-        raise ValueError
+        raise argparse.ArgumentTypeError("must be at least 1")
     return count
 
 
