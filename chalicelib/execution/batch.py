@@ -166,7 +166,7 @@ class BatchWorker:
             case None:
                 return task.result()
             case ClaimLost():
-                # Whoever has the order now has a message of its own.
+                # Whoever has the order now has a message of its own; if nobody has, the sweep sends one.
                 self._telemetry.failure("claim lost", error)
                 return DONE
             case TimeoutError() | Unavailable() | Contended():
