@@ -4,11 +4,11 @@ import argparse
 import multiprocessing
 import re
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
 
+from benchmarks.bar import Bar
 from local.migrate import migrate
 from local.postgres import Postgres, ephemeral
 from tests.simulation import world
@@ -19,7 +19,6 @@ from tests.simulation.totals import Totals
 
 PROCESSES = 2
 CHUNK = 10
-BAR = 40
 MOST_SHOWN = 10
 # What shells expect of a command that Ctrl-C has ended.
 INTERRUPTED = 130
@@ -59,11 +58,11 @@ def _count(text: str) -> int:
 
 def simulate(server: Postgres, first: int, count: int) -> Totals:
     """Many simulations, and what they came to."""
-    started, totals = time.monotonic(), Totals()
-    for done in each(server, range(first, first + count)):
-        totals.add(done)
-        show_progress(totals, count, started)
-    print()
+    totals = Totals()
+    with Bar("seeds", count) as bar:
+        for done in each(server, range(first, first + count)):
+            totals.add(done)
+            bar.show(totals.seeds, f"{totals.faults.total():,} faults, {len(totals.broken)} broken")
     for line in totals.table():
         print(line)
     for seed, broken in sorted(totals.broken.items())[:MOST_SHOWN]:
@@ -118,18 +117,6 @@ def prepared(server: Postgres, name: str) -> str:
     return url
 
 
-def show_progress(totals: Totals, most: int, started: float) -> None:
-    """One line that is written over, where there is a terminal."""
-    share = totals.seeds / most
-    seconds = time.monotonic() - started
-    bar = "█" * int(share * BAR)
-    line = (
-        f"{bar:·<{BAR}} {totals.seeds}/{most} seeds  {totals.faults.total():,} faults  "
-        f"{len(totals.broken)} broken  {seconds:.0f} s, {seconds / share - seconds:.0f} s to go"
-    )
-    print(f"\r{line}" if sys.stdout.isatty() else line, end="" if sys.stdout.isatty() else "\n", flush=True)
-
-
 _backends: Backends
 
 
@@ -148,7 +135,7 @@ def _simulate(seeds: range) -> Totals:
 
 def _totals(report: world.Report) -> Totals:
     broken = {report.seed: report.violations} if report.violations else {}
-    return Totals(1, report.orders, report.steps, report.statuses, report.faults, broken)
+    return Totals(1, report.steps, report.statuses, report.faults, broken)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The simulated market of the product, with what can go wrong between the engine and a market."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -9,7 +8,7 @@ from chalicelib.domain.errors import OutcomeUnknown, QuoteUnavailable, Unavailab
 from chalicelib.domain.quote import Quote, Route
 from chalicelib.venues.base import Answer, Attempt, Chain, Outcome, Transaction, Venue
 from tests.simulation.clockwork import EPOCH, HOST, never
-from tests.simulation.faults import Faults, Kind
+from tests.simulation.faults import Kind
 from tests.simulation.sim import Sim
 
 ASK_AFTER_SECONDS = 2
@@ -68,23 +67,23 @@ class Moods:
 class FaultyVenue:
     """A venue that may fail, or never answer."""
 
-    def __init__(self, venue: Venue, faults: Faults, moods: Moods) -> None:
+    def __init__(self, venue: Venue, sim: Sim, moods: Moods) -> None:
+        self.sim = sim
         self.name = venue.name
         self._venue = venue
-        self._faults = faults
         self._moods = moods
 
     async def quote(self, attempt: Attempt) -> Quote:
         """What it would pay now."""
-        await self._faults.crossing()
+        await self.sim.faults.crossing()
         await self._moods.work_on(attempt.order_id, "quote")
-        match self._faults.draw(Kind.QUOTE_FAILED, Kind.QUOTE_SILENT):
+        match self.sim.faults.draw(Kind.QUOTE_FAILED, Kind.QUOTE_SILENT):
             case Kind.QUOTE_FAILED:
                 raise QuoteUnavailable(f"{self.name}: no quote")
             case Kind.QUOTE_SILENT:
                 await never()
         quote = await self._venue.quote(attempt)
-        await self._faults.crossing()
+        await self.sim.faults.crossing()
         return quote
 
 
@@ -162,8 +161,3 @@ class FaultyChain:
                 await asyncio.sleep(0.5)
             else:
                 return
-
-
-def with_faults(venues: Sequence[Venue], faults: Faults, moods: Moods) -> list[FaultyVenue]:
-    """The venues, each with its faults."""
-    return [FaultyVenue(venue, faults, moods) for venue in venues]

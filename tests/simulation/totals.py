@@ -12,7 +12,6 @@ class Totals:
     """Sums over simulations; `broken` holds the broken promises of each seed that broke any."""
 
     seeds: int = 0
-    orders: int = 0
     steps: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     faults: Counter[Kind] = field(default_factory=Counter)
@@ -21,7 +20,6 @@ class Totals:
     def add(self, other: "Totals") -> None:
         """Take the results of others in."""
         self.seeds += other.seeds
-        self.orders += other.orders
         self.steps += other.steps
         self.statuses += other.statuses
         self.faults += other.faults
@@ -29,7 +27,11 @@ class Totals:
 
     def table(self) -> Iterator[str]:
         """The closing table."""
-        rows: list[tuple[str, int]] = [("simulations", self.seeds), ("steps", self.steps), ("orders", self.orders)]
+        rows: list[tuple[str, int]] = [
+            ("simulations", self.seeds),
+            ("steps", self.steps),
+            ("orders", self.statuses.total()),
+        ]
         rows += [(f"  {status}", count) for status, count in sorted(self.statuses.items())]
         rows += [("faults", self.faults.total())]
         rows += [(f"  {kind}", self.faults[kind]) for kind in Kind]

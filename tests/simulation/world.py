@@ -24,7 +24,7 @@ from tests.simulation.clockwork import Host
 from tests.simulation.faults import Kind
 from tests.simulation.functions import EventSource, Hands, Lambda
 from tests.simulation.invariants import Invariants
-from tests.simulation.market import FaultyChain, Moods, with_faults
+from tests.simulation.market import FaultyChain, FaultyVenue, Moods
 from tests.simulation.operators import Operator
 from tests.simulation.postgres import Backends, Server
 from tests.simulation.queues import SimulatedQueue
@@ -47,7 +47,6 @@ class Report:
     """What one simulation came to."""
 
     seed: int
-    orders: int
     statuses: Counter[str]
     faults: Counter[Kind]
     steps: int
@@ -191,7 +190,7 @@ class World:
     def _market(self, clock: SimulatedClock, entropy: SeededEntropy, ledger: Ledger) -> tuple[list[Venue], Chain]:
         venues, chain = bootstrap.simulated_market(self._settings, ledger, clock=clock, entropy=entropy)
         faulty = FaultyChain(chain, self._outside, self.sim, self.moods)
-        return list(with_faults(venues, self.sim.faults, self.moods)), faulty
+        return [FaultyVenue(venue, self.sim, self.moods) for venue in venues], faulty
 
     def _market_outside(self) -> Chain:
         """The chain as it goes on when whoever sent to it is no more."""
@@ -222,7 +221,6 @@ def run(
     finally:
         report = Report(
             seed=seed,
-            orders=world.invariants.statuses.total(),
             statuses=world.invariants.statuses,
             faults=world.sim.faults.counts,
             steps=world.sim.trace.end(),
