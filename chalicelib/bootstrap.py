@@ -207,3 +207,10 @@ def close() -> None:
         if _engine is not None:
             _engine.close()
             _engine = None
+
+
+def install(built: Engine | None) -> None:
+    """Make this the container's engine: for a container that stands in other surroundings than the real ones."""
+    global _engine  # noqa: PLW0603
+    with _building:
+        _engine = built

@@ -110,7 +110,8 @@ class Journal:
         if not entries:
             return []
         payload = _encoder.encode([entry.transition for entry in entries]).decode()
-        rows = await self._database.fetch(_SQL["write_transitions"], {"entries": payload})
+        ids = [entry.transition.order_id for entry in entries]
+        rows = await self._database.fetch(_SQL["write_transitions"], {"entries": payload, "ids": ids})
         return self._settle(entries, dict(rows))
 
     async def _ask(self, entries: list[_Entry]) -> list[_Entry]:

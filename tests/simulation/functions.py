@@ -90,7 +90,7 @@ class Container:
 
     async def call(self, loop: VirtualLoop, handler: Callable[[], Any]) -> Any:
         """Run a handler to its end; never returns if the container dies."""
-        bootstrap._engine = self.engine
+        bootstrap.install(self.engine)
         what, value = self._hands.tell("call", handler)
         while what == "run":
             ended = loop.create_future()

@@ -253,5 +253,5 @@ def _abandon(world: World) -> None:
     for task in asyncio.all_tasks(world.sim.loop):
         # Nobody is to be warned of what was left on purpose.
         task._log_destroy_pending = False  # type: ignore[attr-defined]
-    bootstrap._engine = None
+    bootstrap.install(None)
     world.__dict__.clear()

@@ -1,0 +1,149 @@
+"""Containers of the worker function, and the queue and event source mapping that feed them."""
+
+import heapq
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
+
+import msgspec
+
+# Nobody waits longer for an answer of a container.
+ANSWER_SECONDS = 60.0
+ENGINE = "benchmarks.container"
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a container says of one invocation: seconds, CPU seconds, statements, and what it sent."""
+
+    failed: list[str]
+    sent: list[tuple[str, str, int]]
+    statements: int
+    cpu: float
+    seconds: float
+
+
+class Queue:
+    """Messages, each from a moment of its own on; gives batches to whoever asks first."""
+
+    def __init__(self, whole: int) -> None:
+        # How many messages are still to be dealt with, those in flight included.
+        self._left = whole
+        self._ready = threading.Condition()
+        self._messages: list[tuple[float, int, str]] = []
+        self._count = 0
+
+    def send(self, bodies: Iterable[tuple[str, float]]) -> None:
+        """Put messages, each to be seen after so many seconds."""
+        with self._ready:
+            for body, delay in bodies:
+                self._count += 1
+                heapq.heappush(self._messages, (time.monotonic() + delay, self._count, body))
+            self._ready.notify_all()
+
+    def done(self, messages: int) -> None:
+        """So many messages need no more work."""
+        with self._ready:
+            self._left -= messages
+            self._ready.notify_all()
+
+    def take(self, most: int) -> list[str]:
+        """A batch of what can be seen; waits for the first message. Empty once nothing is left to do."""
+        with self._ready:
+            while self._left > 0:
+                now, batch = time.monotonic(), list[str]()
+                while self._messages and self._messages[0][0] <= now and len(batch) < most:
+                    batch.append(heapq.heappop(self._messages)[2])
+                if batch:
+                    return batch
+                self._ready.wait(self._messages[0][0] - now if self._messages else None)
+            return []
+
+
+class Container:
+    """A process of the worker function."""
+
+    def __init__(self, environment: dict[str, str], module: str, options: Sequence[str]) -> None:
+        self._process = subprocess.Popen(  # noqa: S603 - the benchmark's own module
+            [sys.executable, "-m", module, *options],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+
+    def call(self, bodies: Sequence[str]) -> Answer:
+        """One invocation."""
+        return msgspec.json.decode(self._talk(json.dumps(bodies)), type=Answer)
+
+    def _talk(self, line: str) -> str:
+        process = self._process
+        if process.stdin is None or process.stdout is None:
+            raise AssertionError("a container without pipes")
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+        said = process.stdout.readline()
+        if not said:
+            raise RuntimeError(f"a container ended with status {process.wait(ANSWER_SECONDS)}")
+        return said
+
+    def close(self) -> str:
+        """End it; returns what it says at the end."""
+        said, _ = self._process.communicate(timeout=ANSWER_SECONDS)
+        return said
+
+
+class Fleet:
+    """Containers side by side."""
+
+    def __init__(
+        self, containers: int, environment: dict[str, str], options: Sequence[str] = (), module: str = ENGINE
+    ) -> None:
+        self._containers = [Container(environment, module, options) for _ in range(containers)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def warm(self) -> None:
+        """Have each build its engine and connect."""
+        for container in self._containers:
+            container.call(["00000000-0000-7000-8000-000000000000"])
+
+    def close(self) -> list[dict[str, float]]:
+        """End them; returns what each says of where its time went."""
+        containers, self._containers = self._containers, []
+        return [json.loads(said) for said in (container.close() for container in containers) if said]
+
+    def drain(self, order_ids: Sequence[str], most: int) -> list[Answer]:
+        """Work on orders until each is done, in batches of at most so many; returns all answers."""
+        queue, answers = Queue(len(order_ids)), list[Answer]()
+        queue.send((order_id, 0.0) for order_id in order_ids)
+        failures: list[Exception] = []
+
+        def work(container: Container) -> None:
+            try:
+                while batch := queue.take(most):
+                    answer = container.call(batch)
+                    answers.append(answer)
+                    queue.send((body, delay) for _, body, delay in answer.sent if body in batch)
+                    again = sum(body in batch for _, body, _ in answer.sent)
+                    queue.done(len(batch) - again)
+            except Exception as error:  # noqa: BLE001 - raised again in the thread that waits
+                failures.append(error)
+                queue.done(len(order_ids))
+
+        threads = [threading.Thread(target=work, args=(container,)) for container in self._containers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failures:
+            raise failures[0]
+        return answers
