@@ -128,7 +128,7 @@ class Bare:
             }
             for row in rows
         ]
-        self._fetch(ORDERS["write_transitions"], {"entries": json.dumps(entries), "ids": [row[0] for row in rows]})
+        self._fetch(ORDERS["write_transitions"], {"entries": json.dumps(entries)})
 
     def _publish(self, ids: list[UUID]) -> None:
         holder = uuid4()

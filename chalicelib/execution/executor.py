@@ -1,6 +1,7 @@
 """One claimed order: from routing to a transaction sent, and from a transaction sent to its outcome."""
 
 import asyncio
+import math
 from collections.abc import Awaitable
 from enum import StrEnum
 from typing import Any, Protocol
@@ -124,6 +125,9 @@ class Executor:
         building = hold.event(Status.BUILDING, {"route": describe(hold.terms, route)})
         submitted = hold.event(Status.SUBMITTED, {"dex": route.chosen.venue})
         hold.open_tx = transaction.tx_id
+        # The claim ends with the write-ahead: from here on whoever has the order asks the chain, so that nobody but this
+        # sends, and sending late does no harm.
+        ask_after = math.ceil(transaction.lands_after)
         hold.put(
             building,
             submitted,
@@ -135,18 +139,19 @@ class Executor:
                 min_amount_out=str(route.min_amount_out),
                 valid_ms=transaction.valid_ms,
             ),
+            released=True,
+            next_try_ms=ask_after * 1000,
         )
         valid_until = await hold.sync()
         if valid_until is None:
             raise AssertionError(f"order {hold.order_id}: a write-ahead without a validity")
         try:
             async with asyncio.timeout(CHAIN_SECONDS):
-                ask_after = await self._chain.send(transaction, valid_until)
+                await self._chain.send(transaction, valid_until)
         except (EngineError, TimeoutError) as error:
             # It may have arrived all the same: from here on only the chain can say.
             self._telemetry.failure("sending failed, the chain will be asked", error, orderId=str(hold.order_id))
-            ask_after = ASK_AGAIN_SECONDS
-        return await self._ask_later(hold, ask_after)
+        return Disposition(Action.SEND_AGAIN, ask_after)
 
     async def _reconcile(self, hold: Hold, tx_id: str) -> Disposition:
         """Ask the chain for the unresolved transaction; it makes no difference why it is being asked."""

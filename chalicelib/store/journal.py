@@ -110,8 +110,7 @@ class Journal:
         if not entries:
             return []
         payload = _encoder.encode([entry.transition for entry in entries]).decode()
-        ids = [entry.transition.order_id for entry in entries]
-        rows = await self._database.fetch(_SQL["write_transitions"], {"entries": payload, "ids": ids})
+        rows = await self._database.fetch(_SQL["write_transitions"], {"entries": payload})
         return self._settle(entries, dict(rows))
 
     async def _ask(self, entries: list[_Entry]) -> list[_Entry]:

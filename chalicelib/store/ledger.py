@@ -1,5 +1,6 @@
 """The simulated chain's ledger."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -7,9 +8,11 @@ from uuid import UUID
 import msgspec
 
 from chalicelib.store.database import Database
+from chalicelib.store.gathering import Gathering
 from chalicelib.store.statements import load
 
 _SQL = load("ledger")
+_encoder = msgspec.json.Encoder()
 
 
 class Swap(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,15 +45,16 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._landing = Gathering(self._land)
+        self._looking = Gathering(self._look)
 
     async def land(self, swap: Swap) -> None:
         """Take a transaction in, unless its id is known already or it comes too late."""
-        await self._database.insist(_SQL["land"], msgspec.structs.asdict(swap))
+        await self._landing.of(swap)
 
     async def look(self, tx_id: str) -> LedgerEntry | None:
         """What the ledger knows of a transaction."""
-        rows = await self._database.insist(_SQL["look"], {"tx_id": tx_id})
-        return _entry(rows[0]) if rows else None
+        return await self._looking.of(tx_id)
 
     async def tombstone(self, tx_id: str, order_id: UUID, valid_until: datetime) -> None:
         """Leave a tombstone under the id of a transaction past its validity, unless it is there."""
@@ -58,8 +62,17 @@ class Ledger:
             _SQL["tombstone"], {"tx_id": tx_id, "order_id": order_id, "valid_until": valid_until}
         )
 
+    async def _land(self, swaps: Sequence[Swap]) -> Sequence[None]:
+        await self._database.insist(_SQL["land"], {"swaps": _encoder.encode(swaps).decode()})
+        return [None] * len(swaps)
 
-def _entry(row: tuple[Any, ...]) -> LedgerEntry:
+    async def _look(self, tx_ids: Sequence[str]) -> Sequence[LedgerEntry | None]:
+        rows = await self._database.insist(_SQL["look"], {"tx_ids": list(tx_ids)})
+        found = {tx_id: _entry(row) for tx_id, *row in rows}
+        return [found.get(tx_id) for tx_id in tx_ids]
+
+
+def _entry(row: Sequence[Any]) -> LedgerEntry:
     outcome, amount_in, amount_out, reason, venue, wait = row
     return LedgerEntry(
         outcome=outcome,

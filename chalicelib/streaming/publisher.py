@@ -126,9 +126,12 @@ class Publisher:
             with self._left_to_the_sweep(order_ids):
                 await self._publish(order_ids)
 
-    async def _publish(self, order_ids: Collection[UUID]) -> None:
+    async def _publish(self, order_ids: set[UUID]) -> None:
         """Serve lagging subscriptions until there are none: whoever could not get a lease relies on this last look."""
         while not self._ending:
+            # One look serves what came up since the last one too.
+            order_ids |= self._news
+            self._news.clear()
             # A holder a pass: a lease statement that is repeated after a lost reply finds its own leases free.
             holder = uuid7(self._clock, self._entropy)
             leases = await self._subscriptions.lease(order_ids, holder, self._failing)

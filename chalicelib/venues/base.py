@@ -28,6 +28,8 @@ class Transaction(msgspec.Struct, frozen=True):
     route: Route
     # For how long after its write-ahead it may land.
     valid_ms: int
+    # The seconds after which it should have landed.
+    lands_after: float
 
 
 class Outcome(StrEnum):
@@ -70,8 +72,8 @@ class Chain(Protocol):
         """Make the transaction of a route."""
         ...
 
-    async def send(self, transaction: Transaction, valid_until: datetime) -> int:
-        """Send it; returns at once, with the whole seconds after which to ask for it."""
+    async def send(self, transaction: Transaction, valid_until: datetime) -> None:
+        """Send it; returns at once."""
         ...
 
     async def ask(self, tx_id: str) -> Answer:

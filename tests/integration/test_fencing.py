@@ -134,9 +134,9 @@ def test_terminal_is_terminal_even_for_the_holder(rig: Rig, session: Callable[[]
     assert holder.run(ORDERS["write_transitions"], entry(order_id, 1, 2, "pending")) == []
 
 
-def swap(tx_id: str, valid: str) -> dict[str, Any]:
-    given = {"tx_id": tx_id, "order_id": uuid4(), "outcome": "succeeded", "venue": "Raydium", "amount_in": 1}
-    return given | {"amount_out": 1, "reason": None, "delay": 0, "valid_until": valid}
+def swap(tx_id: str, valid: str, delay: float = 0) -> dict[str, Any]:
+    given = {"tx_id": tx_id, "order_id": str(uuid4()), "outcome": "succeeded", "venue": "Raydium", "amount_in": 1}
+    return {"swaps": json.dumps([given | {"amount_out": 1, "delay": delay, "valid_until": valid}])}
 
 
 @pytest.mark.parametrize("tombstone_first", [True, False])
@@ -167,7 +167,7 @@ def test_nothing_is_buried_before_its_time_or_lands_after_it(rig: Rig, session: 
     chain = session()
     valid = rig.sql("SELECT (engine_now() + interval '5 seconds')::text")[0][0]
     chain.run(LEDGER["tombstone"], {"tx_id": "early", "order_id": uuid4(), "valid_until": valid})
-    chain.run(LEDGER["land"], swap("slow", valid) | {"delay": 6})
+    chain.run(LEDGER["land"], swap("slow", valid, delay=6))
     chain.connection.commit()
     assert rig.sql("SELECT 1 FROM simulated_swaps") == []
 
@@ -216,9 +216,9 @@ def test_a_transaction_that_was_never_sent_is_buried_and_the_order_tried_again(
 def test_sending_one_transaction_twice_moves_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     send = SimulatedChain.send
 
-    async def twice(self: SimulatedChain, *given: Any) -> int:
+    async def twice(self: SimulatedChain, *given: Any) -> None:
         await send(self, *given)
-        return await send(self, *given)
+        await send(self, *given)
 
     monkeypatch.setattr(SimulatedChain, "send", twice)
     order_id = rig.post()

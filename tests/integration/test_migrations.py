@@ -87,7 +87,7 @@ def test_transitions_before_the_last_stay_heap_only(rig: Rig) -> None:
     written, heap_only, elsewhere = rig.sql(
         "SELECT n_tup_upd, n_tup_hot_upd, n_tup_newpage_upd FROM pg_stat_user_tables WHERE relname = 'orders'"
     )[0]
-    assert written >= 160
+    assert written >= 120
     # One whose page was full went to another; that is not for the sake of an index.
     assert heap_only + elsewhere == written
     assert heap_only > written * 0.8
@@ -173,7 +173,7 @@ def test_statements_find_their_rows_by_index(filled: Rig) -> None:
         "submission": (ORDERS["submission"], {"tx_id": "x"}),
         "write": (ORDERS["write_transitions"], {"entries": json.dumps([entry])}),
         "ask": (ORDERS["ask_transitions"], {"ids": ids}),
-        "look": (LEDGER["look"], {"tx_id": "x"}),
+        "look": (LEDGER["look"], {"tx_ids": ["x"]}),
         "lease": (STREAMS["lease"], {"order_ids": ids, "holder": uuid4(), "lease": 15, "most": 100, "passed_over": []}),
         "release": (
             STREAMS["release"],

@@ -11,7 +11,6 @@ from tests.simulation.clockwork import EPOCH, HOST, never
 from tests.simulation.faults import Kind
 from tests.simulation.sim import Sim
 
-ASK_AFTER_SECONDS = 2
 # Of a transaction that is valid for 15 seconds; and of those that are late, so many arrive just before that.
 LATEST_ARRIVAL_SECONDS = 25.0
 AT_THE_LAST_MOMENT = 0.5
@@ -102,25 +101,22 @@ class FaultyChain:
         self._moods.orders[transaction.tx_id] = attempt.order_id
         return transaction
 
-    async def send(self, transaction: Transaction, valid_until: datetime) -> int:
+    async def send(self, transaction: Transaction, valid_until: datetime) -> None:
         """Send it."""
         await self.sim.faults.crossing()
         if transaction.attempt.order_id in self._moods.forgotten:
-            return ASK_AFTER_SECONDS
+            return
         kind = self.sim.faults.draw(Kind.SWAP_LOST, Kind.SWAP_LATE, Kind.SWAP_REPLY_LOST, Kind.CHAIN_SILENT)
         if kind == Kind.SWAP_LATE:
             self.sim.loop.on(None, self._late(transaction, valid_until))
         elif kind != Kind.SWAP_LOST:
-            after = await self._chain.send(transaction, valid_until)
+            await self._chain.send(transaction, valid_until)
         await self.sim.faults.crossing()
-        if kind is None:
-            return after
         if kind == Kind.CHAIN_SILENT:
             await never()
         # A node may say that it took a transaction which then never, or late, reaches the others.
-        if kind == Kind.SWAP_REPLY_LOST or self.sim.rng.random() < 0.5:
+        if kind == Kind.SWAP_REPLY_LOST or (kind is not None and self.sim.rng.random() < 0.5):
             raise OutcomeUnknown("chain: no answer")
-        return ASK_AFTER_SECONDS
 
     async def ask(self, tx_id: str) -> Answer:
         """What became of it."""

@@ -63,13 +63,12 @@ class World:
         return choose([found], [], TERMS.slippage_tolerance)
 
     def prepare(self, attempt: Attempt, route: Route) -> Transaction:
-        return Transaction("MOCKTX_1", attempt, route, 15_000)
+        return Transaction("MOCKTX_1", attempt, route, 15_000, 2.5)
 
-    async def send(self, transaction: Transaction, valid_until: datetime) -> int:
+    async def send(self, transaction: Transaction, valid_until: datetime) -> None:
         self.happened.append("send")
         if self.send_error is not None:
             raise self.send_error
-        return 3
 
     async def ask(self, tx_id: str) -> Answer:
         self.happened.append("ask")
@@ -109,17 +108,18 @@ def metas(transitions: Sequence[Transition]) -> list[dict[str, Any]]:
     return [msgspec.json.decode(event.meta) for written in transitions for event in written.events]
 
 
-async def test_an_attempt_writes_ahead_before_it_sends_and_releases_after(world: World) -> None:
+async def test_an_attempt_writes_ahead_and_gives_the_claim_back_before_it_sends(world: World) -> None:
     assert await world.executor.run(claim()) == Disposition(Action.SEND_AGAIN, 3)
-    assert world.happened == ["routing", "building+submitted", "send", "release"]
-    routing, ahead, release = world.written
+    assert world.happened == ["routing", "building+submitted", "send"]
+    routing, ahead = world.written
+    assert not routing.released
     assert (routing.attempts, routing.base_seq, routing.last_seq) == (1, 1, 2)
     assert (ahead.open_tx, ahead.status, ahead.submission and ahead.submission.tx_id) == (
         "MOCKTX_1",
         Status.SUBMITTED,
         "MOCKTX_1",
     )
-    assert (release.released, release.next_try_ms, release.open_tx) == (True, 3000, "MOCKTX_1")
+    assert (ahead.released, ahead.next_try_ms) == (True, 3000)
     assert {written.claim_token for written in world.written} == {7}
 
 
@@ -164,7 +164,7 @@ async def test_an_interrupted_attempt_is_over_and_the_next_begins_at_once(
 ) -> None:
     await world.executor.run(claim(status, attempts=attempts))
     if attempts < MAX_ATTEMPTS:
-        assert world.happened == ["pending", "routing", "building+submitted", "send", "release"]
+        assert world.happened == ["pending", "routing", "building+submitted", "send"]
         assert metas(world.written)[0] == {"retryAttempt": attempts, "nextTryInMs": 0, "reason": "interrupted"}
     else:
         assert world.happened == ["failed"]

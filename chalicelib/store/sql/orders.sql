@@ -124,8 +124,8 @@ WITH input AS MATERIALIZED (
         parked_at = CASE WHEN i.parked THEN coalesce(o.parked_at, engine_now()) END,
         crashes = CASE WHEN i.released THEN coalesce(i.crashes, 0) ELSE o.crashes END
     FROM input i
-    -- By the array too: joined to the input alone, a planner may read all living orders instead.
-    WHERE o.id = ANY(%(ids)s)
+    -- By an array too: joined to the input alone, a planner may read all living orders instead.
+    WHERE o.id = ANY(ARRAY(SELECT order_id FROM input))
       AND o.id = i.order_id AND o.claim_token = i.claim_token AND o.last_seq = i.base_seq AND o.outcome IS NULL
     RETURNING o.id, i.events, i.submission, i.resolved
 ), logged AS (

@@ -1,6 +1,5 @@
 """The simulated chain: a swap lands two to three seconds after it was sent, once, or never."""
 
-import math
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
@@ -47,13 +46,13 @@ class SimulatedChain:
 
     def prepare(self, attempt: Attempt, route: Route) -> Transaction:
         """Make the transaction of a route."""
-        return Transaction(self._draws.tx_id(attempt), attempt, route, VALID_MS)
+        delay = self._draws.uniform(attempt, route.chosen.venue, "landing", *LANDING_SECONDS) * self._time_scale
+        return Transaction(self._draws.tx_id(attempt), attempt, route, VALID_MS, delay)
 
-    async def send(self, transaction: Transaction, valid_until: datetime) -> int:
-        """Send it; returns at once, with the whole seconds after which to ask for it."""
+    async def send(self, transaction: Transaction, valid_until: datetime) -> None:
+        """Send it; returns at once."""
         attempt, route = transaction.attempt, transaction.route
         venue = route.chosen.venue
-        delay = self._draws.uniform(attempt, venue, "landing", *LANDING_SECONDS) * self._time_scale
         drift = 1 + Decimal(f"{self._draws.uniform(attempt, venue, 'drift', -DRIFT, DRIFT):.6f}")
         amount_out = max(1, int(route.chosen.amount_out * drift))
         reason = _sandbox_failure(attempt) or _slippage(route, amount_out)
@@ -66,11 +65,10 @@ class SimulatedChain:
                 amount_in=attempt.terms.amount,
                 amount_out=0 if reason else amount_out,
                 reason=reason,
-                delay=delay,
+                delay=transaction.lands_after,
                 valid_until=valid_until,
             )
         )
-        return math.ceil(delay)
 
     async def ask(self, tx_id: str) -> Answer:
         """What became of it."""
