@@ -83,7 +83,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
 def real(given: Settings) -> Surroundings:
     """The machine, AWS, and the market that the settings name."""
-    clock, entropy, telemetry = SystemClock(), SystemEntropy(), Telemetry(given.log_level)
+    clock, entropy = SystemClock(), SystemEntropy()
+    telemetry = Telemetry(given.log_level, given.aws_lambda_function_name)
     return Surroundings(
         loop=LoopThread(),
         clock=clock,

@@ -30,6 +30,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sweep_backlog_limit: int = 1000
     # DEBUG logs every transition.
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    # Set by Lambda itself; empty elsewhere.
+    aws_lambda_function_name: str = ""
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Settings:

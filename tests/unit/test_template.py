@@ -106,7 +106,8 @@ def test_its_functions_are_the_entry_points(template: Template) -> None:
 
 def test_every_setting_reaches_every_function_that_may_have_it(template: Template) -> None:
     shared = set(template["Globals"]["Function"]["Environment"]["Variables"])
-    assert shared | {"PUSH_ENDPOINT"} == {field.upper() for field in Settings.__struct_fields__}
+    set_by_lambda = {"AWS_LAMBDA_FUNCTION_NAME"}
+    assert shared | {"PUSH_ENDPOINT"} | set_by_lambda == {field.upper() for field in Settings.__struct_fields__}
     for function in ROLES:
         own = set(properties(template, function).get("Environment", {}).get("Variables", {}))
         assert own == ({"PUSH_ENDPOINT"} if function in PUSHING else set()), function
