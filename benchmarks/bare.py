@@ -1,6 +1,6 @@
-"""The baseline of a drain: psycopg alone reads and writes the rows of an order's way, with nothing of an engine around it.
+"""The baseline of a drain: psycopg alone reads and writes the rows of an order's way, without an engine.
 
-It takes batches as `benchmarks.container` does. The rows are the engine's and so are the statements, each one for a
+It takes batches as `benchmarks.worker` does. The rows are the engine's and so are the statements, each one for a
 whole batch; an attempt's three events go down at once. With --updates it does what the plainest of engines does
 instead: one UPDATE an order, ten of them at a time over all processes.
 """
@@ -68,7 +68,7 @@ class Bare:
             self.statements += 1
             cursor.execute(
                 "INSERT INTO simulated_swaps "
-                "SELECT t, o, 'succeeded', 'Raydium', 3000000000, 449000000, NULL, engine_now(), engine_now(), engine_now() "
+                "SELECT t, o, 'succeeded', 'Raydium', 3000000000, 449000000, NULL, now(), now(), now() "
                 "FROM unnest(%s::text[], %s::uuid[]) AS i(t, o) ON CONFLICT (tx_id) DO NOTHING",
                 (list(tx_ids.values()), list(tx_ids)),
             )
@@ -166,7 +166,9 @@ class Updates:
         self._loop = asyncio.new_event_loop()
         self._distance = distance
         self.statements = 0
-        opening = (psycopg.AsyncConnection.connect(url, autocommit=True, prepare_threshold=1) for _ in range(connections))
+        opening = (
+            psycopg.AsyncConnection.connect(url, autocommit=True, prepare_threshold=1) for _ in range(connections)
+        )
         self._connections = self._loop.run_until_complete(_all(opening))
 
     def work(self, ids: list[str]) -> list[str]:

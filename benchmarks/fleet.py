@@ -7,13 +7,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 
 # Nobody waits longer for an answer of a container.
 ANSWER_SECONDS = 60.0
-ENGINE = "benchmarks.container"
+ENGINE = "benchmarks.worker"
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -67,7 +67,7 @@ class Container:
     """A process of the worker function."""
 
     def __init__(self, environment: dict[str, str], module: str, options: Sequence[str]) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 - the benchmark's own module
+        self._process = subprocess.Popen(
             [sys.executable, "-m", module, *options],
             env=environment,
             stdin=subprocess.PIPE,

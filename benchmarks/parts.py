@@ -34,7 +34,6 @@ class Parts:
         self._samples[_part(frame)] += 1
 
 
-
 def _part(frame: FrameType | None) -> str:
     found = "rest"
     while frame is not None:

@@ -1,0 +1,92 @@
+"""The Postgres that benchmarks run on: embedded, durable, with accepted orders in it."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+
+from local.migrate import migrate
+from local.postgres import Postgres
+
+# As intake leaves them: SOL to USDC, their first event, and for each a socket of its own that follows it.
+ACCEPT = """
+WITH accepted AS (
+    INSERT INTO orders (id, payload, status, created_at, last_update, account, type, last_seq, enqueued_at)
+    SELECT uuidv7(), %(payload)s, 'pending', now(), now(), 'default', 'market', 1, now()
+    FROM generate_series(1, %(orders)s)
+    RETURNING id
+), logged AS (
+    INSERT INTO order_events SELECT id, 1, 'pending', '{"bound":true}', now() FROM accepted
+), connected AS (
+    INSERT INTO connections (id, connected_at, expires_at, open)
+    SELECT id::text || '=', now(), now() + interval '2 hours', true FROM accepted WHERE %(watched)s
+    RETURNING id
+), followed AS (
+    INSERT INTO subscriptions (connection_id, order_id, last_seq)
+    SELECT c.id, a.id, 1 FROM accepted a JOIN connected c ON c.id = a.id::text || '='
+)
+SELECT id::text FROM accepted ORDER BY id
+"""
+PAYLOAD = (
+    '{"tokenIn":{"name":"SOL","decimals":9},"tokenOut":{"name":"USDC","decimals":6},'
+    '"amount":3000000000,"slippageTolerance":"0.02"}'
+)
+UNFINISHED = """
+SELECT count(*) FROM orders o LEFT JOIN subscriptions s ON s.order_id = o.id
+WHERE o.id = ANY(%s::uuid[]) AND (o.status <> 'confirmed' OR o.last_seq > s.last_seq)
+"""
+
+
+class Database:
+    """One server with one migrated database."""
+
+    def __init__(self, server: Postgres) -> None:
+        self._server = server
+        self.url = server.ensure_database("engine")
+        migrate(self.url)
+        # Seeding takes longer than a statement of the engine's may.
+        self._connection = psycopg.connect(self.url, autocommit=True, options="-c statement_timeout=0")
+
+    def accept(self, orders: int, *, watched: bool = True) -> list[str]:
+        """Store so many orders; returns their ids, oldest first."""
+        given = {"orders": orders, "payload": PAYLOAD, "watched": watched}
+        return [row[0] for row in self._connection.execute(ACCEPT, given)]
+
+    def unfinished(self, order_ids: list[str]) -> int:
+        """How many of some orders are not confirmed, or lack frames."""
+        return int(self.fetch(UNFINISHED, order_ids)[0][0])
+
+    def fetch(self, statement: str, *params: Any) -> list[tuple[Any, ...]]:
+        """Run a statement of the benchmark's own."""
+        cursor = self._connection.execute(statement, params or None)
+        return cursor.fetchall() if cursor.description else []
+
+    def cpu(self) -> float:
+        """CPU seconds of all of the server's processes so far, those that ended included."""
+        keeper = psutil.Process(self._server.pid)
+        spent = 0.0
+        for process in [keeper, *keeper.children(recursive=True)]:
+            # A session may end in between.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                spent += times.user + times.system + times.children_user + times.children_system
+        return spent
+
+    def close(self) -> None:
+        """End the benchmark's own connection."""
+        self._connection.close()
+
+
+@contextlib.contextmanager
+def database(settings: dict[str, str] | None = None) -> Iterator[Database]:
+    """A durable server of the benchmark's own, gone afterwards."""
+    with (
+        tempfile.TemporaryDirectory(prefix="engine-benchmark-", ignore_cleanup_errors=True) as home,
+        Postgres(Path(home) / "data", Path(home) / "postgres.log", settings) as server,
+        contextlib.closing(Database(server)) as found,
+    ):
+        yield found
