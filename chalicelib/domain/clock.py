@@ -1,7 +1,7 @@
 """Time, randomness, ids and sleep: collaborators, so that a simulation can stand in for them."""
 
 import asyncio
-import secrets
+import os
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -53,7 +53,7 @@ class SystemEntropy:
 
     def bits(self, count: int) -> int:
         """A uniform integer of `count` bits."""
-        return secrets.randbits(count)
+        return int.from_bytes(os.urandom((count + 7) // 8), "big") >> -count % 8
 
 
 def uuid7(clock: Clock, entropy: Entropy) -> UUID:

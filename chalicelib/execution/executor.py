@@ -125,8 +125,8 @@ class Executor:
         building = hold.event(Status.BUILDING, {"route": describe(hold.terms, route)})
         submitted = hold.event(Status.SUBMITTED, {"dex": route.chosen.venue})
         hold.open_tx = transaction.tx_id
-        # The claim ends with the write-ahead: from here on whoever has the order asks the chain, so that nobody but this
-        # sends, and sending late does no harm.
+        # The claim ends with the write-ahead: whoever has the order from here on only asks the chain, and sending late
+        # does no harm.
         ask_after = math.ceil(transaction.lands_after)
         hold.put(
             building,

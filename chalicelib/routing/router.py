@@ -29,8 +29,9 @@ class Router:
         finally:
             for task in asked.values():
                 task.cancel()
-        # Cancelled tasks end in the next turn of the loop.
-        await asyncio.sleep(0)
+        if late:
+            # Cancelled tasks end in the next turn of the loop.
+            await asyncio.sleep(0)
         quotes: list[Quote] = []
         missing: list[str] = []
         for name, task in asked.items():

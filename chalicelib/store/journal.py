@@ -26,8 +26,6 @@ class _Entry:
     def __init__(self, transition: Transition) -> None:
         self.transition = transition
         self.written: Written = asyncio.get_running_loop().create_future()
-        # A holder may have given up waiting; a failure that nobody fetches is not news.
-        self.written.add_done_callback(lambda future: future.cancelled() or future.exception())
 
     def settle(self, valid_until: datetime | None) -> None:
         if not self.written.done():
@@ -36,6 +34,8 @@ class _Entry:
     def fail(self, error: Exception) -> None:
         if not self.written.done():
             self.written.set_exception(error)
+            # A holder may have given up waiting; a failure that nobody fetches is not news.
+            self.written.exception()
 
 
 class Journal:
