@@ -66,9 +66,14 @@ def path(name: str) -> Path:
     return FOUND / f"{name}.json"
 
 
+def read(text: bytes) -> Result:
+    """A result that was printed with --json."""
+    return msgspec.json.decode(text, type=Result)
+
+
 def found(name: str) -> Result:
     """The last result of a benchmark. Raises FileNotFoundError where it has never been run."""
-    return msgspec.json.decode(path(name).read_bytes(), type=Result)
+    return read(path(name).read_bytes())
 
 
 def keep(result: Result) -> None:
