@@ -26,6 +26,8 @@ BUILD = ROOT / "build"
 STAGE = "engine"
 MAXIMUM_BYTES = 15_000_000
 INPUTS = ("app.py", "chalicelib", "requirements.txt", ".chalice/config.json", ".chalice/policy.json", "infrastructure")
+# Where Lambda unpacks the archive.
+TASK_ROOT = "/var/task"
 # Chalice puts its own runtime beside the application.
 OWN_NAMES = frozenset({"app.py", "chalicelib", "chalice"})
 
@@ -81,9 +83,35 @@ def check(archive: Path, requirements: Path) -> None:
         if strange:
             raise PackageError(f"{archive} holds distributions that nothing requires: {', '.join(strange)}")
         known = {name for distribution in dependencies.values() for name in distribution.files}
-        stray = [name for name in opened.namelist() if name.split("/")[0] not in OWN_NAMES and name not in known]
+        sources = ((name, _source(name)) for name in opened.namelist())
+        stray = [name for name, source in sources if source.split("/")[0] not in OWN_NAMES and source not in known]
     if stray:
         raise PackageError(f"{archive} holds files that belong to no dependency: {', '.join(stray[:5])}")
+
+
+@dataclass(frozen=True)
+class Size:
+    """Bytes, as they are in the archive and as they are unpacked."""
+
+    packed: int
+    unpacked: int
+
+
+def sizes(archive: Path) -> dict[str, dict[str, Size]]:
+    """Each file's size by the distribution that brought it; bytecode counts where its source does."""
+    found: dict[str, dict[str, Size]] = {}
+    with zipfile.ZipFile(archive) as opened:
+        owners = {file: name for name, each in _dependencies(opened) for file in each.files}
+        for entry in opened.infolist():
+            source = _source(entry.filename)
+            owner = owners.get(source, source.split("/")[0])
+            found.setdefault(owner, {})[entry.filename] = Size(entry.compress_size, entry.file_size)
+    return found
+
+
+def _source(name: str) -> str:
+    """The module that a file of bytecode was made from; any other file is its own."""
+    return re.sub(r"__pycache__/([^/]+)\.cpython-\d+\.pyc$", r"\1.py", name)
 
 
 @dataclass(frozen=True)
@@ -131,8 +159,35 @@ def _run_chalice(root: Path, package: Package) -> None:
         done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise PackageError(f"chalice package failed:\n{done.stdout}{done.stderr}")
+        whole = Path(fresh) / "compiled.zip"
+        _compile(Path(fresh) / "deployment.zip", whole)
         shutil.move(Path(fresh) / "sam.json", package.template_path)
-        shutil.move(Path(fresh) / "deployment.zip", package.archive)
+        shutil.move(whole, package.archive)
+
+
+def _compile(chosen: Path, archive: Path) -> None:
+    """Writes an archive of the same sources, each module with bytecode that any time of its source fits.
+
+    A function's directory is read-only: what came without bytecode would be compiled again at every cold start. What
+    Chalice found of it in the working tree fits neither the sources nor their times.
+    """
+    with tempfile.TemporaryDirectory(dir=archive.parent) as unpacked, zipfile.ZipFile(chosen) as opened:
+        sources = [entry for entry in opened.infolist() if not entry.filename.endswith(".pyc")]
+        opened.extractall(unpacked, [entry.filename for entry in sources])
+        command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+        command += ["-s", unpacked, "-p", TASK_ROOT, unpacked]
+        # Bytecode holds sets in their order, which is otherwise of a process's own.
+        same_order = {"PYTHONHASHSEED": "0"}
+        done = subprocess.run(command, env=same_order, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise PackageError(f"compiling failed:\n{done.stdout}{done.stderr}")
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as written:
+            for entry in sources:
+                written.writestr(entry, opened.read(entry), zipfile.ZIP_DEFLATED)
+            for path in sorted(Path(unpacked).rglob("*.pyc")):
+                compiled = zipfile.ZipInfo(path.relative_to(unpacked).as_posix())
+                compiled.external_attr = 0o644 << 16
+                written.writestr(compiled, path.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
 def _digest_of_inputs(root: Path) -> str:

@@ -1,7 +1,10 @@
 """The packaged template: what it grants, waits for and answers; and what the archive may hold."""
 
 import json
+import re
+import shutil
 import zipfile
+from importlib.util import MAGIC_NUMBER, cache_from_source
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from chalicelib.store.streams import SUBSCRIPTION_LEASE_SECONDS
 from chalicelib.streaming.publisher import PASS_SECONDS
 from chalicelib.venues.simulated.chain import VALID_MS
 from infrastructure import lint
-from infrastructure.package import MAXIMUM_BYTES, ROOT, Package, PackageError, build, check
+from infrastructure.package import INPUTS, MAXIMUM_BYTES, ROOT, Package, PackageError, build, check, sizes
 from local.run import PARAMETERS
 from tests.simulation.functions import BATCHES, FUNCTION_SECONDS, OTHER_SECONDS
 from tests.simulation.queues import MOST_RECEIVES, VISIBILITY_SECONDS
@@ -282,6 +285,53 @@ def test_the_archive_holds_the_application_and_its_dependencies(package: Package
 def test_the_same_sources_are_packaged_once(package: Package) -> None:
     built = package.archive.stat().st_mtime_ns
     assert build().archive.stat().st_mtime_ns == built
+
+
+def test_every_module_comes_with_its_bytecode(package: Package) -> None:
+    with zipfile.ZipFile(package.archive) as archive:
+        names = set(archive.namelist())
+        modules = [name for name in names if name.endswith(".py")]
+        compiled = {name: cache_from_source(name) for name in modules}
+        assert compiled.keys() >= {"app.py", "chalicelib/settings.py", "psycopg/connection_async.py"}
+        assert [name for name, bytecode in compiled.items() if bytecode not in names] == []
+        for bytecode in compiled.values():
+            magic, flags = archive.read(bytecode)[:4], archive.read(bytecode)[4:8]
+            # Hash-based and unchecked: used whatever time its source has.
+            assert (magic, flags) == (MAGIC_NUMBER, b"\1\0\0\0")
+
+
+def test_the_same_sources_have_the_same_digest_whatever_bytecode_lies_beside_them(
+    package: Package, tmp_path: Path
+) -> None:
+    for name in INPUTS:
+        source, copy = ROOT / name, tmp_path / "root" / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, copy)
+    cached = tmp_path / "root" / "chalicelib" / "__pycache__"
+    cached.mkdir()
+    for tag in ("cpython-311", "cpython-312"):
+        (cached / f"settings.{tag}.pyc").write_bytes(b"of another interpreter")
+    assert build(tmp_path / "root", tmp_path / "out").digest() == package.digest()
+
+
+def test_each_file_of_the_archive_belongs_to_what_brought_it(package: Package) -> None:
+    found = sizes(package.archive)
+    assert found["app.py"].keys() == {"app.py", "__pycache__/app.cpython-311.pyc"}
+    assert "psycopg/__pycache__/errors.cpython-311.pyc" in found["psycopg"]
+    with zipfile.ZipFile(package.archive) as archive:
+        entries = archive.infolist()
+    every = [size for files in found.values() for size in files.values()]
+    assert len(every) == len(entries)
+    assert sum(size.unpacked for size in every) == sum(entry.file_size for entry in entries)
+
+
+def test_bytecode_without_its_source_is_named(tmp_path: Path) -> None:
+    name = "__pycache__/stray.cpython-311.pyc"
+    with pytest.raises(PackageError, match=re.escape(name)):
+        check(archive(tmp_path, name), ROOT / "requirements.txt")
 
 
 def archive(path: Path, *names: str, size: int = 0) -> Path:
