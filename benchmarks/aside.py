@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self, cast
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
@@ -21,8 +21,7 @@ class Aside:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(self._command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self._process.stdout
-        self.ports = [int(port) for port in self._process.stdout.readline().split()]
+        self.ports = [int(port) for port in cast("IO[bytes]", self._process.stdout).readline().split()]
         return self
 
     def __exit__(
