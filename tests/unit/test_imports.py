@@ -1,0 +1,91 @@
+"""What a cold start imports: a new name here is a decision, since each container pays for it before it answers."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from infrastructure.package import ROOT
+
+# Prints what `app` adds to a bare interpreter, and the state in which it leaves the collector.
+SCRIPT = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+before = set(sys.modules)
+import app
+found = sorted({{name.partition(".")[0] for name in set(sys.modules) - before}})
+import gc, json
+print(json.dumps({{"modules": found, "collects": gc.isenabled(), "frozen": gc.get_freeze_count()}}))
+"""
+
+OWN = {"app", "chalicelib"}
+# Each must be there: what is gone leaves this list too.
+THIRD_PARTY = {
+    "chalice",  # Calls the entry points.
+    "msgspec",  # Structs, JSON and settings.
+    *("psycopg", "psycopg_binary", "typing_extensions"),  # The store.
+    *("botocore", "certifi", "dateutil", "six", "urllib3"),  # Requests to AWS: signing and sending.
+    *("boto3", "jmespath", "s3transfer"),  # The SDK's clients.
+    "aws_lambda_powertools",  # Log lines and metrics.
+}
+STANDARD_LIBRARY = {
+    # asyncio, with what it needs for sockets, TLS, threads and its own debugging.
+    *("asyncio", "concurrent", "contextvars", "errno", "heapq", "inspect", "ast", "dis", "opcode", "linecache"),
+    *("token", "tokenize", "logging", "queue", "reprlib", "select", "selectors", "signal", "socket", "ssl"),
+    *("subprocess", "tempfile", "threading", "shutil", "bz2", "lzma", "zlib", "fnmatch", "random", "bisect"),
+    *("hashlib", "math", "string", "weakref"),
+    # urllib3: requests and their parts; `importlib.metadata` comes with it, with zip files and CSV.
+    *("urllib", "http", "email", "calendar", "base64", "binascii", "quopri", "mimetypes", "csv", "zipfile"),
+    *("importlib", "textwrap"),
+    # psycopg: types and the loading of libpq.
+    *("ctypes", "platform", "sysconfig", "array", "copy", "dataclasses", "datetime", "decimal", "numbers"),
+    *("ipaddress", "uuid", "zoneinfo"),
+    # chalice and the engine.
+    *("gc", "json", "traceback", "secrets", "hmac", "pathlib", "ntpath", "atexit", "locale"),
+    # What nearly everything needs.
+    *("collections", "contextlib", "copyreg", "enum", "functools", "itertools", "keyword", "operator", "re"),
+    *("struct", "types", "typing", "warnings"),
+    # botocore.
+    *("configparser", "getpass", "gzip", "html", "pyexpat", "shlex", "termios", "xml"),
+    # s3transfer, boto3 and powertools.
+    *("fcntl", "fractions", "mmap", "multiprocessing", "pickle", "runpy"),
+}
+
+
+@pytest.fixture(scope="module")
+def started() -> dict[str, Any]:
+    # Isolated, so that no variable of whoever runs the tests adds an import.
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", SCRIPT], env={}, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def public(modules: list[str]) -> set[str]:
+    """Without the parts of which modules are made: those in C, and what Cython leaves."""
+    return {name for name in modules if not name.startswith("_")} - {"cython_runtime"}
+
+
+def test_a_cold_start_imports_what_was_decided(started: dict[str, Any]) -> None:
+    third_party = public(started["modules"]) - sys.stdlib_module_names - OWN
+    assert third_party == THIRD_PARTY, (
+        "a cold start's dependencies have changed. Import a new one where it is used, and only if that is rare; else "
+        "measure it with `python -m benchmarks.coldstart` and list it here with what it is for"
+    )
+
+
+def test_a_cold_start_imports_no_further_part_of_the_standard_library(started: dict[str, Any]) -> None:
+    added = public(started["modules"]) & sys.stdlib_module_names - STANDARD_LIBRARY
+    assert not added, (
+        "find who imports it with `python -X importtime -c 'import app'`. If the engine can do without, let it; else "
+        "list it here with who needs it"
+    )
+
+
+def test_importing_leaves_the_collector_on_and_what_was_imported_out_of_its_way(started: dict[str, Any]) -> None:
+    assert started["collects"]
+    assert started["frozen"] > 0
