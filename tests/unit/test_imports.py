@@ -28,7 +28,6 @@ THIRD_PARTY = {
     *("psycopg", "psycopg_binary", "typing_extensions"),  # The store.
     *("botocore", "certifi", "dateutil", "six", "urllib3"),  # Requests to AWS: signing and sending.
     *("boto3", "jmespath", "s3transfer"),  # The SDK's clients.
-    "aws_lambda_powertools",  # Log lines and metrics.
 }
 STANDARD_LIBRARY = {
     # asyncio, with what it needs for sockets, TLS, threads and its own debugging.
