@@ -7,6 +7,7 @@ ARGS ?=
 SEEDS ?= 100
 FIRST ?= 1
 ORDERS ?= 5000
+NAMES ?=
 # The first of these that is Python 3.11.
 PYTHON := $(firstword $(foreach name,python3.11 python3 python,$(shell $(name) -c 'import sys; sys.version_info[:2] == (3, 11) and print("$(name)")' 2>/dev/null)))
 BIN := .venv/bin
@@ -17,7 +18,7 @@ SOURCES := app.py benchmarks chalicelib infrastructure local operations tests
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run operate test simulate overload lint lint-template format package migrate deploy clean
+.PHONY: help venv run operate test simulate overload bench lint lint-template format package migrate deploy clean
 
 help:  ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -45,6 +46,9 @@ simulate: $(STAMP)  ## Run SEEDS simulations with faults from seed FIRST on; one
 
 overload: $(STAMP)  ## Post ORDERS orders as fast as they are taken, to a stack of its own
 	@$(BIN)/python -m benchmarks.overload --orders $(ORDERS)
+
+bench: $(STAMP)  ## Measure everything, or NAMES="drain …", and write docs/performance.md
+	@$(BIN)/python -m benchmarks $(NAMES)
 
 lint: $(STAMP)  ## Check style, types and the direction of imports
 	$(BIN)/ruff check $(SOURCES)
