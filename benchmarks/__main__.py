@@ -1,4 +1,4 @@
-"""`make bench`: runs all benchmarks one after the other, keeps what they found, and writes docs/performance.md of it."""
+"""`make bench`: runs all benchmarks, keeps what they found, and writes docs/performance.md of it."""
 
 import argparse
 import subprocess

@@ -11,11 +11,12 @@ from benchmarks.report import FOUND, Goal, Result, Table
 PAGE = FOUND.with_suffix(".md")
 HEAD = """# Performance
 
-Written by `make bench`: do not edit it, edit [benchmarks](../benchmarks). `make bench NAMES="drain"` measures one part again.
+Written by `make bench`: do not edit this page, edit [benchmarks](../benchmarks). `make bench NAMES="drain"` measures
+one part again.
 
-The numbers come from one small machine ({machine}) on which the engine, Postgres and the load share the cores. Machines differ
-by a factor of two and more, so read the ratios: each is made against a baseline in the same run, as the median of interleaved rounds, with the lowest
-and the highest round in brackets.
+The numbers come from one small machine ({machine}), on which the engine, Postgres and the load share
+the cores. Machines differ by a factor of two and more, so read the ratios: each is made against a baseline in the same
+run, as the median of interleaved rounds, with the lowest and the highest round in brackets.
 """
 
 
