@@ -35,7 +35,11 @@ VIRTUAL_TIME = (
     "CREATE OR REPLACE FUNCTION engine_now() RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE "
     "RETURN current_setting('sim.now')::timestamptz"
 )
-TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE '%%yoyo%%' ORDER BY 1"
+# Those that hold rows: of a partitioned table, its partitions.
+TABLES = (
+    "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace "
+    "AND relname NOT LIKE '%%yoyo%%' ORDER BY 1"
+)
 FILES = ("orders", "streams", "ledger", "operations")
 NAMES = {text: name for file in FILES for name, text in load(file).items()}
 Rows = list[tuple[Any, ...]]
