@@ -48,6 +48,8 @@ def why_parked(row: OrderRow, valid_until: datetime | None, now: datetime) -> st
 def conclude(case: Case, waiting: Waiting | None) -> str:
     """What the order waits for and what to do next. `waiting` is None where the queues were not asked."""
     state, advice = _conclude(case, waiting)
+    if not case.events:
+        state += ", and its events are not kept any more"
     if case.lagging:
         state += f", and of its {case.followers} sockets {case.lagging} lack frames"
         advice += f"; {_sockets(case)}"

@@ -76,6 +76,8 @@ class Fault(StrEnum):
 
     # What is asked for.
     UNKNOWN_ORDER = "unknown_order"
+    # The order has ended, and its events are not kept any more.
+    HISTORY_GONE = "history_gone"
     UNKNOWN_PARAMETER = "unknown_parameter"
     INVALID_STATUS = "invalid_status"
     INVALID_CURSOR = "invalid_cursor"

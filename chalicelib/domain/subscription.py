@@ -8,7 +8,10 @@ from chalicelib.domain.event import Event
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """A lagging subscription, held for pushing `events` to its socket; `age` is the connection's, in seconds."""
+    """A lagging subscription, held for pushing `events` to its socket; `age` is the connection's, in seconds.
+
+    Without events, those up to `length`, where the log ends, are not kept any more.
+    """
 
     connection_id: str
     order_id: UUID
@@ -16,6 +19,7 @@ class Lease(msgspec.Struct, frozen=True):
     bind_no: int
     push_failures: int
     age: float
+    length: int
     events: tuple[Event, ...]
 
 

@@ -213,4 +213,6 @@ def _show(record: OrderRecord) -> dict[str, Any]:
         shown["events"] = [
             {"seq": seq, "status": status, "meta": meta, "ts": ts} for seq, status, meta, ts in record.events
         ]
+        # Every order has had one.
+        shown["eventsKept"] = bool(record.events)
     return shown

@@ -28,7 +28,7 @@ _NEWEST = UUID(int=2**128 - 1)
 
 
 class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """An order as stored. `events` is (seq, status, meta, ts) of each, only where one order was asked for.
+    """An order as stored. `events` is (seq, status, meta, ts) of each that is kept, only where one order was asked for.
 
     Another release may have stored terms that this one cannot read, and statuses that it does not know.
     """

@@ -74,14 +74,15 @@ class Streams:
                 bind_no,
                 push_failures,
                 age,
+                length,
                 tuple(
                     Event(seq, status, msgspec.Raw(meta.encode()), ts)
                     for *_, seq, status, meta, ts in group
                     if seq is not None
                 ),
             )
-            for (connection_id, order_id, last_seq, bind_no, push_failures, age), group in groupby(
-                rows, key=lambda row: row[:6]
+            for (connection_id, order_id, last_seq, bind_no, push_failures, age, length), group in groupby(
+                rows, key=lambda row: row[:7]
             )
         ]
 

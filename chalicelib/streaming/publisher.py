@@ -10,8 +10,8 @@ from uuid import UUID
 import msgspec
 
 from chalicelib.domain.clock import Clock, Entropy, fraction, uuid7
-from chalicelib.domain.errors import ConnectionGone, PushError, StatementRefused, Unavailable
-from chalicelib.domain.event import frame_bytes
+from chalicelib.domain.errors import ConnectionGone, Fault, PushError, StatementRefused, Unavailable
+from chalicelib.domain.event import error_bytes, frame_bytes
 from chalicelib.domain.message import Message, MessageQueue, delivery_body
 from chalicelib.domain.retry import whole_seconds
 from chalicelib.domain.subscription import Lease, Release
@@ -194,17 +194,17 @@ class Publisher:
         pushed = False
         for lease in leases:
             cursor = lease.last_seq
-            for event in lease.events:
+            for seq, frame in _frames(lease):
                 left = until - self._clock.monotonic()
                 # A socket that is only far behind has not failed: the next pass goes on from here.
                 if error or (pushed and left < LEAST_PUSH_SECONDS):
                     break
                 try:
-                    await self._pusher.push(connection_id, frame_bytes(lease.order_id, event), left)
+                    await self._pusher.push(connection_id, frame, left)
                 except PushError as failure:
                     error = failure
                     break
-                cursor, pushed = event.seq, True
+                cursor, pushed = seq, True
             releases.append(Release(connection_id, lease.order_id, cursor, lease.bind_no))
         return _Served(leases[0], releases, error)
 
@@ -226,3 +226,12 @@ class Publisher:
         # Only whoever's word it was sends the delivery, so that no second chain of them starts.
         if await self._subscriptions.hold_back(connection_id, delay):
             await self._deliveries.send([Message(delivery_body(connection_id), whole_seconds(int(delay * 1000)))])
+
+
+def _frames(lease: Lease) -> Iterator[tuple[int, bytes]]:
+    """The frames that a subscription lacks, each with the cursor after it."""
+    for event in lease.events:
+        yield event.seq, frame_bytes(lease.order_id, event)
+    if not lease.events:
+        gone = f"the events of order {lease.order_id} are not kept any more, ask for the order to see how it ended"
+        yield lease.length, error_bytes(gone, Fault.HISTORY_GONE)

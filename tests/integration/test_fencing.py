@@ -268,7 +268,7 @@ def test_a_lease_that_meets_a_bind_waits_and_pushes_from_there(rig: Rig, session
     # Passed over, the socket would get its frames from nobody: who binds leaves them to whoever leases.
     await_lock(rig, leasing)
     binding.connection.commit()
-    assert [row[6] for row in waiting.result(SECONDS)] == [2, 3, 4, 5]
+    assert [row[7] for row in waiting.result(SECONDS)] == [2, 3, 4, 5]
 
 
 def test_an_event_is_never_before_the_one_it_follows(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

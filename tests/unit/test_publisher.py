@@ -63,6 +63,7 @@ class Subscriptions:
                 1,
                 self.failures.get(socket, 0),
                 self.ages.get(socket, 100.0),
+                self.length[order_id],
                 tuple(
                     Event(seq, Status.PENDING, raw({}), datetime.now(UTC))
                     for seq in range(self.cursors[socket, order_id] + 1, self.length[order_id] + 1)

@@ -45,8 +45,8 @@ id, payload::text, status, created_at, last_update, attempts, failure_reason, tx
 
 -- name: show
 SELECT :record,
-       (SELECT json_agg(json_build_array(seq, status, meta, to_char(ts AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
-                        ORDER BY seq)::text
+       (SELECT coalesce(json_agg(json_build_array(
+                    seq, status, meta, to_char(ts AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) ORDER BY seq), '[]')::text
         FROM order_events WHERE order_id = orders.id)
 FROM orders WHERE id = %(id)s
 

@@ -43,9 +43,10 @@ JOIN orders o ON o.id = s.order_id AND o.last_seq > s.last_seq
 JOIN connections c ON c.id = s.connection_id AND c.open AND (c.not_before IS NULL OR c.not_before <= engine_now())
 
 -- name: lease
--- Take the lagging subscriptions of some orders, and read the events that each of them lacks.
+-- Take the lagging subscriptions of some orders, and read the events that each of them lacks: none where they are not
+-- kept any more.
 WITH lagging AS (
-    SELECT s.connection_id, s.order_id, c.push_failures,
+    SELECT s.connection_id, s.order_id, c.push_failures, o.last_seq AS length,
            extract(epoch FROM engine_now() - c.connected_at)::float8 AS age
     :owed
     WHERE s.order_id = ANY(%(order_ids)s) AND (s.lease_until IS NULL OR s.lease_until <= engine_now() OR s.lease_holder = %(holder)s)
@@ -56,9 +57,9 @@ WITH lagging AS (
     UPDATE subscriptions s
     SET lease_holder = %(holder)s, lease_until = engine_now() + %(lease)s * interval '1 second'
     FROM lagging l WHERE s.connection_id = l.connection_id AND s.order_id = l.order_id
-    RETURNING s.connection_id, s.order_id, s.last_seq, s.bind_no, l.push_failures, l.age
+    RETURNING s.connection_id, s.order_id, s.last_seq, s.bind_no, l.push_failures, l.age, l.length
 )
-SELECT l.connection_id, l.order_id, l.last_seq, l.bind_no, l.push_failures, l.age, e.seq, e.status, e.meta::text, e.ts
+SELECT l.connection_id, l.order_id, l.last_seq, l.bind_no, l.push_failures, l.age, l.length, e.seq, e.status, e.meta::text, e.ts
 FROM leased l LEFT JOIN order_events e ON e.order_id = l.order_id AND e.seq > l.last_seq
 ORDER BY l.connection_id, l.order_id, e.seq
 
