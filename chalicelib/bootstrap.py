@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -159,6 +160,7 @@ class Engine:
             dead_letters=dead_letters,
             deliveries=deliveries,
             backlog_limit=given.sweep_backlog_limit,
+            keep_events=timedelta(days=given.event_retention_days) or None,
             telemetry=self.telemetry,
         )
 

@@ -28,6 +28,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     venue_seed: str = ""
     # Above this many queued messages the sweeper re-sends at most 100 orders a run.
     sweep_backlog_limit: int = 1000
+    # An ended order's events are dropped some time after it was placed so long ago; 0 = never.
+    event_retention_days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 90
     # DEBUG logs every transition.
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     # Set by Lambda itself; empty elsewhere.

@@ -76,6 +76,10 @@ class Telemetry:
         """A sweep sent messages for so many orders and sockets."""
         self._log(INFO if due or parked or lagging else DEBUG, "swept", due=due, parked=parked, lagging=lagging)
 
+    def rolled(self, done: str, partition: str) -> None:
+        """A partition of the events was made or dropped."""
+        self._log.info("events rolled", extra={"done": done, "partition": partition})
+
     def failure(self, what: str, error: object, **details: Any) -> None:
         """Something did not work; `what` says what the engine does about it."""
         self._log(WARNING, what, error=error, **details)

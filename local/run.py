@@ -40,6 +40,7 @@ PARAMETERS = {
     "VENUE_SEED": "VenueSeed",
     "LOG_LEVEL": "LogLevel",
     "SWEEP_BACKLOG_LIMIT": "SweepBacklogLimit",
+    "EVENT_RETENTION_DAYS": "EventRetentionDays",
 }
 EXPECTED = (
     BotoCoreError,

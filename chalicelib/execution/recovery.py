@@ -1,6 +1,7 @@
 """The sweep: finds what a crash, a lost message or a lost reply left behind, and sets it going again."""
 
 from collections.abc import Awaitable, Sequence
+from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -36,6 +37,10 @@ class OrderStore(Protocol):
         """Forget idempotency keys that are free again."""
         ...
 
+    async def roll_events(self, keep: timedelta | None) -> list[tuple[str, str]]:
+        """Make room for coming events, and drop old ones; returns (what was done, partition) of each change."""
+        ...
+
 
 class LaggingSockets(Protocol):
     """Which sockets need a delivery."""
@@ -61,6 +66,7 @@ class Sweeper:
         dead_letters: MessageQueue,
         deliveries: MessageQueue,
         backlog_limit: int,
+        keep_events: timedelta | None,
         telemetry: Telemetry,
     ) -> None:
         self._orders = orders
@@ -69,6 +75,7 @@ class Sweeper:
         self._dead_letters = dead_letters
         self._deliveries = deliveries
         self._backlog_limit = backlog_limit
+        self._keep_events = keep_events
         self._telemetry = telemetry
 
     async def run(self) -> None:
@@ -81,6 +88,7 @@ class Sweeper:
         lagging, _ = await self._send(self._deliveries, "sockets", self._lagging())
         await self._forget("sockets", self._sockets.expire(MOST_EXPIRED))
         await self._forget("idempotency keys", self._orders.expire_keys(MOST_EXPIRED_KEYS))
+        await self._forget("events", self._roll_events())
         self._telemetry.swept(due, parked, lagging)
 
     async def _forget(self, what: str, forgetting: Awaitable[None]) -> None:
@@ -88,6 +96,13 @@ class Sweeper:
             await forgetting
         except (Unavailable, StatementRefused) as error:
             self._telemetry.failure(f"expired {what} left to the next sweep", error)
+
+    async def _roll_events(self) -> None:
+        for done, partition in await self._orders.roll_events(self._keep_events):
+            if done == "full":
+                self._telemetry.failure("new events are not dropped", "too many rows to move", partition=partition)
+            else:
+                self._telemetry.rolled(done, partition)
 
     async def _lagging(self) -> list[str]:
         return [delivery_body(connection_id) for connection_id in await self._sockets.lagging(MOST)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -148,6 +148,14 @@ class Orders:
     async def expire_keys(self, most: int) -> None:
         """Forget idempotency keys that are free again."""
         await self._database.insist(_SQL["expire_keys"], {"most": most})
+
+    async def roll_events(self, keep: timedelta | None) -> list[tuple[str, str]]:
+        """Make room for coming events, and drop those of orders that ended and are older than `keep`; None keeps all.
+
+        Returns (what was done, partition) of each change. Safe to run at any moment, and twice.
+        """
+        rows = await self._database.insist(_SQL["roll_events"], {"keep": keep})
+        return [(done, partition) for done, partition in rows]
 
     async def migration(self) -> str:
         """The newest migration that the database has."""

@@ -78,6 +78,9 @@ class Watched(Telemetry):
     def swept(self, due: int, parked: int, lagging: int) -> None:
         self._sim.trace.add("swept", due, parked, lagging)
 
+    def rolled(self, done: str, partition: str) -> None:
+        self._sim.trace.add("rolled", done, partition)
+
     def failure(self, what: str, error: object, **details: Any) -> None:
         self._sim.trace.add("failure", what, str(error), details)
         if isinstance(error, StatementRefused) and not isinstance(error, Contended):

@@ -193,5 +193,8 @@ DELETE FROM idempotency_keys WHERE key = ANY(ARRAY(
     ORDER BY expires_at LIMIT %(most)s FOR UPDATE SKIP LOCKED
 ))
 
+-- name: roll_events
+SELECT done, partition FROM engine_roll_events(%(keep)s)
+
 -- name: migration
 SELECT coalesce(max(migration_id), 'none') FROM _yoyo_migration
