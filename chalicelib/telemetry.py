@@ -78,7 +78,7 @@ class Telemetry:
 
     def rolled(self, done: str, partition: str) -> None:
         """A partition of the events was made or dropped."""
-        self._log.info("events rolled", extra={"done": done, "partition": partition})
+        self._log(INFO, "events rolled", done=done, partition=partition)
 
     def failure(self, what: str, error: object, **details: Any) -> None:
         """Something did not work; `what` says what the engine does about it."""

@@ -180,12 +180,16 @@ def _claim_result(row: tuple[Any, ...]) -> ClaimResult:
                 last_update=last_update,
                 open_tx=open_tx,
                 parked=parked,
-                timeline=msgspec.json.decode(timeline, type=tuple[tuple[Status, int], ...]) if timeline else (),
+                timeline=_timeline(timeline) if timeline else ((Status(status), int(last_update.timestamp() * 1000)),),
             )
         except ValueError:
             # Of another release, perhaps: its neighbours must not share its fate.
             verdict = Verdict.UNREADABLE
     return ClaimResult(order_id, Verdict(verdict), wait or 0, crashes, claim)
+
+
+def _timeline(text: str) -> tuple[tuple[Status, int], ...]:
+    return msgspec.json.decode(text, type=tuple[tuple[Status, int], ...])
 
 
 def _record(row: tuple[Any, ...]) -> OrderRecord:

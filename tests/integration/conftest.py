@@ -37,7 +37,8 @@ def database_url(postgres: Postgres) -> Iterator[str]:
         )
     with psycopg.connect(postgres.url(name), autocommit=True) as connection:
         # A copy of a database has no settings of its own.
-        connection.execute((MIGRATIONS / "0004_timeouts.sql").read_text())
+        for settings in ("0004_timeouts.sql", "0009_planner.sql"):
+            connection.execute((MIGRATIONS / settings).read_text())
     yield postgres.url(name)
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -91,8 +91,10 @@ SELECT j.id, j.verdict, j.counted, j.open_tx,
            (CASE j.verdict WHEN 'leased' THEN j.lease_until ELSE j.next_try_at END) - engine_now())))::int AS wait,
        t.claim_token, t.payload, t.status, t.attempts, t.last_seq,
        t.last_update,
-       (SELECT json_agg(json_build_array(e.status, (extract(epoch FROM e.ts) * 1000)::bigint) ORDER BY e.seq)::text
-        FROM order_events e WHERE e.order_id = t.id),
+       -- Of a new order the row itself tells as much.
+       CASE WHEN t.last_seq > 1 THEN
+           (SELECT json_agg(json_build_array(e.status, (extract(epoch FROM e.ts) * 1000)::bigint) ORDER BY e.seq)::text
+            FROM order_events e WHERE e.order_id = t.id) END,
        j.parked_at IS NOT NULL
 FROM judged j LEFT JOIN touched t USING (id)
 

@@ -1,5 +1,5 @@
 -- What the planner must know of the disk, as a setting of the role in this database.
--- depends: 0006_repeats
+-- depends: 0008_event_partitions
 
 DO $$
 BEGIN
