@@ -11,7 +11,8 @@ import msgspec
 
 from chalicelib import settings
 from chalicelib.aws.push import Push
-from chalicelib.aws.queues import Queue, Sqs
+from chalicelib.aws.queues import Queue
+from chalicelib.aws.sqs import Sqs
 from chalicelib.domain.clock import Clock, Entropy, SystemClock, SystemEntropy
 from chalicelib.domain.message import MessageQueue
 from chalicelib.execution.batch import BatchWorker

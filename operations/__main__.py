@@ -15,7 +15,8 @@ from uuid import UUID
 import msgspec
 
 from chalicelib import settings
-from chalicelib.aws.queues import Queue, Sqs
+from chalicelib.aws.queues import Queue
+from chalicelib.aws.sqs import Sqs
 from chalicelib.domain.clock import SystemClock, SystemEntropy
 from chalicelib.domain.errors import ConfigurationError, QueueError, StatementRefused, Unavailable
 from chalicelib.domain.order import parse_order_id

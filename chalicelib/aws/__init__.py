@@ -1,1 +1,1 @@
-"""The only room that knows the AWS SDK: queues and pushes."""
+"""The only room that calls AWS: queues and pushes."""

@@ -1,41 +1,35 @@
 """SQS queues: sending, delaying, handing back."""
 
-import asyncio
 from collections.abc import Callable, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+import msgspec
 
-from chalicelib.domain.errors import ConfigurationError, QueueError
+from chalicelib.aws.sqs import Sqs
+from chalicelib.domain.errors import QueueError
 from chalicelib.domain.message import Message
-
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
 
 MOST_IN_A_BATCH = 10
 MOST_DELAY = 900
-_CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
 
 
-class Sqs:
-    """The SQS client, made on first use."""
+class _Url(msgspec.Struct, rename="pascal"):
+    queue_url: str
 
-    @cached_property
-    def client(self) -> "SQSClient":
-        """The SDK's client; safe to share between threads."""
-        return boto3.client("sqs", config=_CONFIG)
 
-    def check(self) -> None:
-        """Raises ConfigurationError where the SDK can do nothing with its settings."""
-        try:
-            # The SDK itself looks at the port only when it connects.
-            _ = urlsplit(self.client.meta.endpoint_url).port
-        except (BotoCoreError, ValueError) as error:
-            raise ConfigurationError(f"AWS settings: {error}") from error
+class _Entry(msgspec.Struct, rename="pascal"):
+    id: str
+
+
+class _Batch(msgspec.Struct, rename="pascal"):
+    failed: list[_Entry] = []
+
+
+class _Counts(msgspec.Struct, rename="pascal"):
+    approximate_number_of_messages: str
+
+
+class _Attributes(msgspec.Struct, rename="pascal"):
+    attributes: _Counts
 
 
 class Queue:
@@ -51,7 +45,7 @@ class Queue:
         refused: list[Message] = []
         for start in range(0, len(messages), MOST_IN_A_BATCH):
             try:
-                refused += await asyncio.to_thread(self._send_batch, messages[start : start + MOST_IN_A_BATCH])
+                refused += await self._send_batch(messages[start : start + MOST_IN_A_BATCH])
             except QueueError as error:
                 # The rest would wait as long, for the same answer.
                 self._report("messages not sent", error)
@@ -64,44 +58,41 @@ class Queue:
         One that cannot be changed comes back after the queue's own visibility timeout.
         """
         for start in range(0, len(receipts), MOST_IN_A_BATCH):
-            await asyncio.to_thread(self._hand_back_batch, receipts[start : start + MOST_IN_A_BATCH])
+            await self._hand_back_batch(receipts[start : start + MOST_IN_A_BATCH])
 
     async def backlog(self) -> int:
         """About how many messages wait. Raises QueueError."""
-        return await asyncio.to_thread(self._backlog)
-
-    @cached_property
-    def _url(self) -> str:
-        if "://" in self._name_or_url:
-            return self._name_or_url
-        return self._sqs.client.get_queue_url(QueueName=self._name_or_url)["QueueUrl"]
-
-    def _send_batch(self, messages: Sequence[Message]) -> list[Message]:
-        entries: list[Any] = [
-            {"Id": str(index), "MessageBody": message.body, "DelaySeconds": min(message.delay, MOST_DELAY)}
-            for index, message in enumerate(messages)
-        ]
+        asked = {"QueueUrl": await self._url(), "AttributeNames": ["ApproximateNumberOfMessages"]}
+        found = await self._sqs.call("GetQueueAttributes", asked, _Attributes)
         try:
-            reply = self._sqs.client.send_message_batch(QueueUrl=self._url, Entries=entries)
-        except (BotoCoreError, ClientError) as error:
-            raise QueueError(f"queue: {error}") from error
-        return [messages[int(failure["Id"])] for failure in reply.get("Failed", ())]
+            return int(found.attributes.approximate_number_of_messages)
+        except ValueError as error:
+            raise QueueError(f"queue: GetQueueAttributes: {error}") from error
 
-    def _hand_back_batch(self, receipts: Sequence[tuple[str, int]]) -> None:
-        entries: list[Any] = [
+    async def _url(self) -> str:
+        if "://" not in self._name_or_url:
+            # Names are looked up once.
+            found = await self._sqs.call("GetQueueUrl", {"QueueName": self._name_or_url}, _Url)
+            self._name_or_url = found.queue_url
+        return self._name_or_url
+
+    async def _send_batch(self, messages: Sequence[Message]) -> list[Message]:
+        sent = {str(index): message for index, message in enumerate(messages)}
+        entries = [
+            {"Id": index, "MessageBody": message.body, "DelaySeconds": min(message.delay, MOST_DELAY)}
+            for index, message in sent.items()
+        ]
+        asked = {"QueueUrl": await self._url(), "Entries": entries}
+        reply = await self._sqs.call("SendMessageBatch", asked, _Batch)
+        try:
+            return [sent[failure.id] for failure in reply.failed]
+        except KeyError as error:
+            raise QueueError(f"queue: SendMessageBatch: the reply names an entry {error}") from error
+
+    async def _hand_back_batch(self, receipts: Sequence[tuple[str, int]]) -> None:
+        entries = [
             {"Id": str(index), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
             for index, (handle, seconds) in enumerate(receipts)
         ]
-        try:
-            self._sqs.client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
-        except (BotoCoreError, ClientError) as error:
-            raise QueueError(f"queue: {error}") from error
-
-    def _backlog(self) -> int:
-        try:
-            reply = self._sqs.client.get_queue_attributes(
-                QueueUrl=self._url, AttributeNames=["ApproximateNumberOfMessages"]
-            )
-        except (BotoCoreError, ClientError) as error:
-            raise QueueError(f"queue: {error}") from error
-        return int(reply["Attributes"]["ApproximateNumberOfMessages"])
+        asked = {"QueueUrl": await self._url(), "Entries": entries}
+        await self._sqs.call("ChangeMessageVisibilityBatch", asked, _Batch)

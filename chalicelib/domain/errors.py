@@ -154,3 +154,10 @@ class ConnectionGone(PushError):
 
 class QueueError(Unavailable):
     """A queue refused or did not take a message."""
+
+
+# What became of a call, before a queue or a push says so in its own words.
+
+
+class NoReply(EngineError):
+    """A service of AWS gave no HTTP reply: whether it took the request is not known."""

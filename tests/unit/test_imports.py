@@ -26,30 +26,24 @@ THIRD_PARTY = {
     "chalice",  # Calls the entry points.
     "msgspec",  # Structs, JSON and settings.
     *("psycopg", "psycopg_binary", "typing_extensions"),  # The store.
-    *("botocore", "certifi", "dateutil", "six", "urllib3"),  # Requests to AWS: signing and sending.
-    *("boto3", "jmespath", "s3transfer"),  # The SDK's clients.
 }
 STANDARD_LIBRARY = {
     # asyncio, with what it needs for sockets, TLS, threads and its own debugging.
     *("asyncio", "concurrent", "contextvars", "errno", "heapq", "inspect", "ast", "dis", "opcode", "linecache"),
     *("token", "tokenize", "logging", "queue", "reprlib", "select", "selectors", "signal", "socket", "ssl"),
-    *("subprocess", "tempfile", "threading", "shutil", "bz2", "lzma", "zlib", "fnmatch", "random", "bisect"),
+    *("subprocess", "fcntl", "tempfile", "threading", "shutil", "bz2", "lzma", "zlib", "fnmatch", "random", "bisect"),
     *("hashlib", "math", "string", "weakref"),
-    # urllib3: requests and their parts; `importlib.metadata` comes with it, with zip files and CSV.
-    *("urllib", "http", "email", "calendar", "base64", "binascii", "quopri", "mimetypes", "csv", "zipfile"),
+    # chalice and psycopg: addresses, types of content, and versions, with zip files and CSV.
+    *("urllib", "email", "calendar", "base64", "binascii", "quopri", "csv", "zipfile"),
     *("importlib", "textwrap"),
     # psycopg: types and the loading of libpq.
     *("ctypes", "platform", "sysconfig", "array", "copy", "dataclasses", "datetime", "decimal", "numbers"),
     *("ipaddress", "uuid", "zoneinfo"),
     # chalice and the engine.
-    *("gc", "json", "traceback", "secrets", "hmac", "pathlib", "ntpath", "atexit", "locale"),
+    *("gc", "json", "fractions", "traceback", "hmac", "pathlib", "ntpath", "atexit", "locale"),
     # What nearly everything needs.
     *("collections", "contextlib", "copyreg", "enum", "functools", "itertools", "keyword", "operator", "re"),
     *("struct", "types", "typing", "warnings"),
-    # botocore.
-    *("configparser", "getpass", "gzip", "html", "pyexpat", "shlex", "termios", "xml"),
-    # s3transfer, boto3 and powertools.
-    *("fcntl", "fractions", "mmap", "multiprocessing", "pickle", "runpy"),
 }
 
 

@@ -2,29 +2,30 @@
 
 from typing import Any, cast
 
-from botocore.exceptions import ClientError, EndpointConnectionError
+import msgspec
 
-from chalicelib.aws.queues import Queue, Sqs
+from chalicelib.aws.queues import Queue
+from chalicelib.aws.sqs import Sqs
 from chalicelib.domain.errors import QueueError
 from chalicelib.domain.message import Message
 
 MESSAGES = [Message(str(number)) for number in range(25)]
-DENIED = ClientError({"Error": {"Code": "AccessDenied", "Message": "not authorized"}}, "SendMessageBatch")
-AWAY = EndpointConnectionError(endpoint_url="http://nowhere")
+DENIED = QueueError("queue: SendMessageBatch: AccessDenied not authorized")
+AWAY = QueueError("queue: SendMessageBatch: http://nowhere")
 
 
 class Service:
-    """Stands in for the SDK and its client: answers each batch as it is told to."""
+    """Stands in for SQS: answers each batch as it is told to."""
 
     def __init__(self, *answers: Any) -> None:
-        self.client = self
         self.answers = list(answers)
 
-    def send_message_batch(self, **_: Any) -> Any:
+    async def call(self, operation: str, _: Any, reply: Any) -> Any:
+        assert operation == "SendMessageBatch"
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        return {"Failed": [{"Id": str(number)} for number in answer]}
+        return msgspec.convert({"Failed": [{"Id": str(number)} for number in answer]}, reply)
 
 
 async def send(*answers: Any) -> tuple[list[Message], list[str], Service]:

@@ -1,0 +1,130 @@
+"""Signed POSTs to one AWS service, over kept connections."""
+
+import asyncio
+import os
+import re
+import ssl
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from chalicelib.aws.http import Connection, Reply
+from chalicelib.aws.identity import Identity
+from chalicelib.aws.signature import signed
+from chalicelib.domain.errors import ConfigurationError, NoReply
+
+# Requests under way at once: more than a publisher starts in one pass, so that stalled sockets leave room for others.
+SIDE_BY_SIDE = 128
+PORTS = {"http": 80, "https": 443}
+HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
+
+
+class Endpoint(NamedTuple):
+    """Where a service is. `authority` is the Host header: without the scheme's own port, as botocore signs it."""
+
+    host: str
+    port: int
+    authority: str
+    secure: bool
+    base: str
+
+    @classmethod
+    def of(cls, url: str) -> "Endpoint":
+        """Raises ConfigurationError where the URL is no http or https one."""
+        try:
+            parts = urlsplit(url)
+            host, usual = parts.hostname or "", PORTS[parts.scheme]
+            port = parts.port or usual
+        except (KeyError, ValueError):
+            host = ""
+        if not HOST.fullmatch(host):
+            raise ConfigurationError(f"AWS settings: {url!r} is no http or https URL")
+        name = f"[{host}]" if ":" in host else host
+        authority = name if port == usual else f"{name}:{port}"
+        return cls(host, port, authority, parts.scheme == "https", parts.path.rstrip("/"))
+
+
+class SignedClient:
+    """Used by one event loop only, whose connections these are."""
+
+    def __init__(self, service: str, endpoint: Endpoint, identity: Identity) -> None:
+        self._service = service
+        self._endpoint = endpoint
+        self._identity = identity
+        self._slots = asyncio.Semaphore(SIDE_BY_SIDE)
+        self._kept: list[Connection] = []
+
+    async def post(
+        self,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        connect_seconds: float | None = None,
+        reply_seconds: float | None = None,
+    ) -> Reply:
+        """Send a request; returns whatever reply comes. Raises NoReply and ConfigurationError.
+
+        `path` is escaped and follows the endpoint's own; names of `headers` are in lower case.
+        """
+        keys, region = await self._identity.keys(), self._identity.region
+        async with self._slots:
+            connection = self._take() or await self._open(connect_seconds)
+            path = self._endpoint.base + path
+            # Signed when it is sent: a signature is good for some minutes.
+            given = signed(
+                keys,
+                region=region,
+                service=self._service,
+                path=path,
+                headers={**headers, "host": self._endpoint.authority},
+                body=body,
+                now=datetime.now(UTC),
+            )
+            lines = "".join([f"{name}: {value}\r\n" for name, value in given.items()])
+            head = f"POST {path} HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n"
+            try:
+                async with asyncio.timeout(reply_seconds):
+                    reply = await connection.exchange(head.encode() + body)
+            except TimeoutError as error:
+                raise NoReply(f"{self._endpoint.authority}: no reply in {reply_seconds} s") from error
+            if connection.usable:
+                self._kept.append(connection)
+            return reply
+
+    def _take(self) -> Connection | None:
+        # The last one used comes first: it is the least likely to have idled out.
+        while self._kept:
+            connection = self._kept.pop()
+            if connection.usable:
+                return connection
+        return None
+
+    async def _open(self, seconds: float | None) -> Connection:
+        to = self._endpoint
+        try:
+            tls = _trust(os.environ.get("AWS_CA_BUNDLE") or None) if to.secure else None
+            async with asyncio.timeout(seconds):
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    Connection, to.host, to.port, ssl=tls
+                )
+        except TimeoutError as error:
+            raise NoReply(f"{to.authority}: no connection in {seconds} s") from error
+        # A name that no host can have is a UnicodeError.
+        except (OSError, UnicodeError) as error:
+            raise NoReply(f"{to.authority}: {error}") from error
+        return connection
+
+
+@lru_cache(maxsize=1)
+def _trust(bundle: str | None) -> ssl.SSLContext:
+    """Verifies certificates and names, by a bundle or else by botocore's own; to read it takes milliseconds."""
+    if bundle is None:
+        # Found and not imported, which would take longer. Not every Python knows of the system's own.
+        found = find_spec("botocore")
+        bundle = str(Path(found.origin).with_name("cacert.pem")) if found and found.origin else None
+    return ssl.create_default_context(cafile=bundle)
