@@ -3,19 +3,19 @@
 import asyncio
 from typing import NamedTuple, cast
 
+from httptools import HttpParserError, HttpResponseParser
+
 from chalicelib.domain.errors import NoReply
 
 # Bytes of a reply; those of the services used are a few thousand.
 MOST_REPLY = 2**16
-VERSION = b"HTTP/1."
-SUCCESS, NO_CONTENT, NOT_MODIFIED = 200, 204, 304
+SUCCESS = 200
 
 
 class Reply(NamedTuple):
-    """A reply; the names of its headers are in lower case."""
+    """A reply to a request."""
 
     status: int
-    headers: dict[str, str]
     body: bytes
 
 
@@ -23,7 +23,9 @@ class Connection(asyncio.Protocol):
     """Closes itself on whatever is no reply to its request."""
 
     def __init__(self) -> None:
-        self._received = b""
+        self._parser = HttpResponseParser(self)
+        self._taken = 0
+        self._body = b""
         self._reply: asyncio.Future[Reply] | None = None
 
     @property
@@ -54,84 +56,44 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Part of asyncio's protocol."""
-        self._received += data
-        self._look(ended=False)
-
-    def eof_received(self) -> None:
-        """Part of asyncio's protocol."""
-        self._look(ended=True)
+        if self._reply is None:
+            # Nobody asked.
+            self.close()
+            return
+        self._taken += len(data)
+        try:
+            self._parser.feed_data(data)
+        except HttpParserError:
+            self._fail("what came back is no HTTP reply")
+            self.close()
+        if self._taken > MOST_REPLY:
+            self._fail("the reply is too large")
 
     def connection_lost(self, error: Exception | None) -> None:
         """Part of asyncio's protocol."""
-        self._fail(str(error or "the connection was closed before a reply"))
+        self._fail(str(error or "the connection was closed before a whole reply"))
 
-    def _look(self, *, ended: bool) -> None:
+    def on_message_begin(self) -> None:
+        """Part of the parser's protocol."""
         if self._reply is None or self._reply.done():
+            # More than was asked for.
             self.close()
-            return
-        try:
-            found = parse(self._received, ended=ended)
-        except ValueError:
-            self._fail("what came back is no HTTP reply")
-            return
-        if found:
-            reply, rest = found
-            self._received = b""
-            if rest or ended or reply.headers.get("connection", "").lower() == "close":
-                self.close()
-            self._reply.set_result(reply)
-        elif len(self._received) > MOST_REPLY:
-            self._fail("the reply is too large")
+
+    def on_body(self, body: bytes) -> None:
+        """Part of the parser's protocol."""
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        """Part of the parser's protocol."""
+        status = self._parser.get_status_code()
+        if status < SUCCESS:
+            self._fail("what came back is no reply to the request")
+        elif self._reply is not None and not self._reply.done():
+            self._reply.set_result(Reply(status, self._body))
+        self._taken, self._body = 0, b""
+        if not self._parser.should_keep_alive():
+            self.close()
 
     def _fail(self, why: str) -> None:
         if self._reply is not None and not self._reply.done():
             self._reply.set_exception(NoReply(why))
-
-
-def parse(received: bytes, *, ended: bool) -> tuple[Reply, bytes] | None:
-    """A reply and what came after it; None while it isn't whole. Raises ValueError where it is none."""
-    if not received.startswith(VERSION[: len(received)]):
-        raise ValueError(received)
-    head, whole, rest = received.partition(b"\r\n\r\n")
-    if not whole:
-        return None
-    first, *lines = head.decode("latin-1").split("\r\n")
-    status = int(first[9:12])
-    if status < SUCCESS:
-        raise ValueError(first)
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    # Of HTTP/1.0, which ends each connection unless it says otherwise.
-    headers.setdefault("connection", "close" if first.startswith("HTTP/1.0") else "keep-alive")
-    body = _body(status, headers, rest, ended=ended)
-    return body and (Reply(status, headers, body[0]), body[1])
-
-
-def _body(status: int, headers: dict[str, str], rest: bytes, *, ended: bool) -> tuple[bytes, bytes] | None:
-    if "chunked" in headers.get("transfer-encoding", "").lower():
-        return _chunks(rest)
-    if status in (NO_CONTENT, NOT_MODIFIED):
-        return b"", rest
-    if "content-length" not in headers:
-        return (rest, b"") if ended else None
-    length = int(headers["content-length"])
-    if length < 0:
-        raise ValueError(length)
-    return (rest[:length], rest[length:]) if len(rest) >= length else None
-
-
-def _chunks(rest: bytes) -> tuple[bytes, bytes] | None:
-    body = b""
-    while True:
-        size, whole, rest = rest.partition(b"\r\n")
-        if not whole:
-            return None
-        length = int(size.partition(b";")[0], 16)
-        if length < 0:
-            raise ValueError(size)
-        if length == 0:
-            # Trailers, which nobody reads, end with an empty line.
-            end = (b"\r\n" + rest).find(b"\r\n\r\n")
-            return (body, rest[end + 2 :]) if end >= 0 else None
-        if len(rest) < length + 2:
-            return None
-        body, rest = body + rest[:length], rest[length + 2 :]

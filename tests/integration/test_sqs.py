@@ -140,7 +140,7 @@ async def test_a_fault_that_passes_is_not_seen(monkeypatch: pytest.MonkeyPatch, 
     [
         (BROKEN, "status 500"),
         (None, "no reply in 0.05 s"),
-        (b"", "closed before a reply"),
+        (b"", "closed before a whole reply"),
         (b"no HTTP", "no HTTP reply"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", "no reply in 0.05 s"),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000, "too large"),

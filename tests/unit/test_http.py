@@ -1,18 +1,21 @@
 """Replies are read as the standard library reads them, in whatever pieces they come."""
 
-import contextlib
+import asyncio
 import io
 from http.client import HTTPResponse
+from itertools import pairwise
 from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.aws.http import parse
+from chalicelib.aws.http import MOST_REPLY, Connection, Reply
+from chalicelib.domain.errors import NoReply
 
 BODY = st.binary(max_size=60)
 STATUS = st.integers(200, 599).filter(lambda status: status not in (204, 304))
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
 
 class Wire:
@@ -21,6 +24,44 @@ class Wire:
 
     def makefile(self, _: str) -> io.BytesIO:
         return io.BytesIO(self.data)
+
+
+class Transport:
+    """Takes what is written, and notes that it was closed."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def abort(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+
+def opened() -> Connection:
+    connection = Connection()
+    connection.connection_made(cast("asyncio.BaseTransport", Transport()))
+    return connection
+
+
+async def exchange(connection: Connection, *pieces: bytes, ended: bool = False) -> Reply:
+    """What a request gets whose reply comes in these pieces."""
+    asking = asyncio.create_task(connection.exchange(b"request"))
+    await asyncio.sleep(0)
+    for piece in pieces:
+        connection.data_received(piece)
+    if ended:
+        connection.connection_lost(None)
+    await asyncio.sleep(0)
+    if not asking.done():
+        asking.cancel()
+        raise TimeoutError
+    return await asking
 
 
 @st.composite
@@ -39,34 +80,32 @@ def replies(draw: Any) -> bytes:
                 body = body[size:]
             body = chunks + b"0\r\n" + draw(st.sampled_from([b"", b"A-Trailer: 1\r\n"])) + b"\r\n"
         case _:
-            status = 204
             lines[0], body = "HTTP/1.1 204 No Content", b""
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-@given(data=replies(), after=st.binary(max_size=5))
-def test_a_reply_is_what_the_standard_library_reads(data: bytes, after: bytes) -> None:
+@given(data=replies(), cuts=st.lists(st.integers(0, 300), max_size=4))
+async def test_a_reply_is_what_the_standard_library_reads_and_its_connection_is_kept(
+    data: bytes, cuts: list[int]
+) -> None:
     theirs = HTTPResponse(cast("Any", Wire(data)), method="POST")
     theirs.begin()
-    found = parse(data + after, ended=False)
-    assert found is not None
-    reply, rest = found
-    assert (reply.status, reply.body, rest) == (theirs.status, theirs.read(), after)
-    assert all(reply.headers[name.lower()] == value for name, value in theirs.getheaders())
+    status, body = theirs.status, theirs.read()
+    places = sorted({0, len(data), *(min(cut, len(data)) for cut in cuts)})
+    connection = opened()
+    for _ in range(2):
+        pieces = [data[start:end] for start, end in pairwise(places)]
+        assert await exchange(connection, *pieces) == (status, body)
+        assert connection.usable
 
 
-@given(data=replies())
-def test_a_part_of_a_reply_is_waited_for(data: bytes) -> None:
-    assert all(parse(data[:length], ended=False) is None for length in range(len(data)))
-
-
-def test_a_reply_without_a_length_ends_with_its_connection() -> None:
-    data = b"HTTP/1.0 200 OK\r\n\r\nall of it"
-    assert parse(data, ended=False) is None
-    found = parse(data, ended=True)
-    assert found is not None
-    assert found[0].body == b"all of it"
-    assert found[0].headers["connection"] == "close"
+@given(data=replies(), part=st.floats(0, 1, exclude_max=True))
+async def test_a_part_of_a_reply_is_waited_for_and_no_reply_where_it_stays_one(data: bytes, part: float) -> None:
+    given = data[: int(len(data) * part)]
+    with pytest.raises(TimeoutError):
+        await exchange(opened(), given)
+    with pytest.raises(NoReply, match="closed before a whole reply"):
+        await exchange(opened(), given, ended=True)
 
 
 @pytest.mark.parametrize(
@@ -75,22 +114,43 @@ def test_a_reply_without_a_length_ends_with_its_connection() -> None:
         b"x",
         b"HTTP/2 200\r\n\r\n",
         b"HTTP/1.1\r\n\r\n",
-        b"HTTP/1.1 \r\n\r\n",
         b"HTTP/1.1 abc no\r\n\r\n",
         b"HTTP/1.1 100 Continue\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n" + b"x" * MOST_REPLY,
     ],
 )
-def test_what_is_no_reply_is_an_error(data: bytes) -> None:
-    with pytest.raises(ValueError):
-        parse(data, ended=False)
+async def test_what_is_no_reply_is_an_error_and_ends_the_connection(data: bytes) -> None:
+    connection = opened()
+    with pytest.raises(NoReply):
+        await exchange(connection, data)
+    assert not connection.usable
+
+
+@pytest.mark.parametrize("after", [b"x", b"HTTP/1.1 2", WHOLE])
+async def test_more_than_was_asked_for_ends_the_connection(after: bytes) -> None:
+    connection = opened()
+    assert await exchange(connection, WHOLE + after) == (200, b"hi")
+    assert not connection.usable
+    idle = opened()
+    assert await exchange(idle, WHOLE) == (200, b"hi")
+    idle.data_received(after)
+    assert not idle.usable
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.0 200 OK\r\n", b"HTTP/1.1 200 OK\r\nConnection: Close\r\n"])
+async def test_a_reply_that_is_its_connections_last_ends_it(head: bytes) -> None:
+    connection = opened()
+    assert await exchange(connection, head + b"Content-Length: 2\r\n\r\nhi") == (200, b"hi")
+    assert not connection.usable
 
 
 @given(data=st.binary(max_size=80), tail=st.binary(max_size=40), ended=st.booleans())
-def test_garbage_is_an_error_or_waited_for_and_nothing_else(data: bytes, tail: bytes, ended: bool) -> None:
+async def test_garbage_is_an_error_or_waited_for_and_nothing_else(data: bytes, tail: bytes, ended: bool) -> None:
     for garbage in (data, b"HTTP/1.1 200 OK\r\n" + data + b"\r\n\r\n" + tail):
-        with contextlib.suppress(ValueError):
-            parse(garbage, ended=ended)
+        try:
+            await exchange(opened(), garbage, ended=ended)
+        except (NoReply, TimeoutError):
+            continue

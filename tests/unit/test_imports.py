@@ -25,6 +25,7 @@ OWN = {"app", "chalicelib"}
 THIRD_PARTY = {
     "chalice",  # Calls the entry points.
     "msgspec",  # Structs, JSON and settings.
+    "httptools",  # Replies of AWS.
     *("psycopg", "psycopg_binary", "typing_extensions"),  # The store.
 }
 STANDARD_LIBRARY = {
