@@ -1,0 +1,170 @@
+"""Dollars from what was used: pure arithmetic over the dated prices of prices.json."""
+
+from pathlib import Path
+
+import msgspec
+
+MILLION = 1_000_000
+HOURS = 730
+MINUTES = HOURS * 60
+GIGABYTE = 1e9
+MEGABYTES = 1024
+# A mapping polls with so many long polls of 20 s while its queue is empty.
+POLLERS = 5
+POLLS_A_MINUTE = 3
+# accepted, confirmed, failed, retried, time_to_confirm.
+METRICS = 5
+
+
+class Price(msgspec.Struct, frozen=True):
+    """Dollars for a unit, and the public page that names it."""
+
+    price: float
+    per: str
+    source: str
+
+
+class Metered(msgspec.Struct, frozen=True):
+    """What grows with each order."""
+
+    rest_request: Price
+    websocket_message: Price
+    connection_minute: Price
+    sqs_request: Price
+    lambda_request: Price
+    lambda_second: Price
+    lambda_second_arm: Price
+    log_gigabyte: Price
+    transfer_gigabyte: Price
+
+
+class Fixed(msgspec.Struct, frozen=True):
+    """What runs whether orders come or not."""
+
+    database_storage: Price
+    proxy: Price
+    nat_gateway: Price
+    nat_gigabyte: Price
+    endpoint: Price
+    endpoint_gigabyte: Price
+    custom_metric: Price
+    event_poller: Price
+
+
+class DatabaseClass(msgspec.Struct, frozen=True):
+    """A class of database instances; the price is an hour's, Multi-AZ."""
+
+    name: str
+    vcpu: int
+    memory_gb: int
+    price: float
+
+    @property
+    def connections(self) -> int:
+        """RDS' own default of max_connections: memory / 9531392, at most 5,000; a tenth of it is the system's."""
+        return min(5000, int(self.memory_gb * 2**30 * 0.9 / 9_531_392))
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """What is chosen for so many orders a month."""
+
+    orders: int
+    database: str
+    storage_gb: int
+    nat_gateways: int
+    # Availability zones with an interface endpoint of SQS.
+    endpoints: int
+    proxy: bool
+
+
+class Prices(msgspec.Struct, frozen=True):
+    """All of prices.json."""
+
+    dated: str
+    region: str
+    note: str
+    metered: Metered
+    fixed: Fixed
+    databases: list[DatabaseClass]
+    databases_source: str
+    stages: list[Stage]
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """What one order uses, on average."""
+
+    rest_requests: float = 0.0
+    websocket_messages: float = 0.0
+    connection_minutes: float = 0.0
+    sqs_requests: float = 0.0
+    invocations: float = 0.0
+    # Of all invocations together; init is the share of it that an order bears.
+    billed_ms: float = 0.0
+    init_ms: float = 0.0
+    log_bytes: float = 0.0
+    transfer_bytes: float = 0.0
+
+
+class Bill(msgspec.Struct, frozen=True):
+    """Dollars for a million orders, by part."""
+
+    rest: float
+    websocket: float
+    sqs: float
+    invocations: float
+    seconds: float
+    logs: float
+    transfer: float
+
+    @property
+    def metered(self) -> float:
+        """Requests, messages and compute; without logs and transfer."""
+        return self.rest + self.websocket + self.sqs + self.invocations + self.seconds
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.metered + self.logs + self.transfer
+
+
+def load() -> Prices:
+    """The prices as dated."""
+    return msgspec.json.decode(Path(__file__).with_name("prices.json").read_bytes(), type=Prices)
+
+
+def bill(used: Usage, megabytes: int, prices: Metered, *, arm: bool = False) -> Bill:
+    """Dollars for a million orders whose functions have so much memory."""
+    second = (prices.lambda_second_arm if arm else prices.lambda_second).price
+    gigabyte_seconds = (used.billed_ms + used.init_ms) / 1000 * megabytes / MEGABYTES
+    return Bill(
+        rest=used.rest_requests * prices.rest_request.price,
+        websocket=used.websocket_messages * prices.websocket_message.price
+        + used.connection_minutes * prices.connection_minute.price,
+        sqs=used.sqs_requests * prices.sqs_request.price,
+        invocations=used.invocations * prices.lambda_request.price,
+        seconds=gigabyte_seconds * second * MILLION,
+        logs=used.log_bytes * MILLION / GIGABYTE * prices.log_gigabyte.price,
+        transfer=used.transfer_bytes * MILLION / GIGABYTE * prices.transfer_gigabyte.price,
+    )
+
+
+def fixed(stage: Stage, prices: Prices, *, queue_bytes: float, sweep_ms: float, megabytes: int) -> dict[str, float]:
+    """Dollars a month by part. `queue_bytes` an order pass the NAT gateway, or SQS' endpoints where there are any."""
+    database = next(each for each in prices.databases if each.name == stage.database)
+    each, rates = stage.orders * queue_bytes / GIGABYTE, prices.fixed
+    way = rates.endpoint_gigabyte if stage.endpoints else rates.nat_gigabyte
+    idle = bill(
+        Usage(sqs_requests=1 + 3 * POLLERS * POLLS_A_MINUTE, invocations=1, billed_ms=sweep_ms),
+        megabytes,
+        prices.metered,
+    )
+    return {
+        "database": database.price * HOURS,
+        "storage": stage.storage_gb * rates.database_storage.price,
+        "RDS Proxy": max(2, database.vcpu) * rates.proxy.price * HOURS if stage.proxy else 0.0,
+        "NAT gateways": stage.nat_gateways * rates.nat_gateway.price * HOURS,
+        "SQS endpoints": stage.endpoints * rates.endpoint.price * HOURS,
+        "SQS traffic": each * way.price,
+        "sweeps, empty polls": idle.total * MINUTES / MILLION,
+        "metrics": METRICS * rates.custom_metric.price,
+    }
