@@ -1,0 +1,97 @@
+"""What a rate needs, from a service whose seconds are easy to reckon with."""
+
+import pytest
+
+from benchmarks import pricing, stages
+from benchmarks.pricing import DatabaseClass
+from benchmarks.queueing import Steady
+from benchmarks.stages import Needs, Service
+
+# A batch takes 250 ms and 5 ms an order; asks a fifth of that. 0.4 ms of the database's CPU an order, alone 2 ms.
+SERVICE = Service(
+    quotes={1: 0.255, 10: 0.3},
+    asks={1: 0.051, 10: 0.06},
+    api=0.02,
+    sockets=0.05,
+    server={1: 0.002, 10: 0.0004},
+)
+LIMITS = stages.load()
+CLASSES = [
+    DatabaseClass(name="small", vcpu=2, memory_gb=4, price=0.1),
+    DatabaseClass(name="large", vcpu=8, memory_gb=64, price=1.0),
+]
+
+
+def wanted(cores: float, workers: int) -> Needs:
+    return Needs(
+        rate=1,
+        bound=workers,
+        steady=Steady(1, 1, 0, 0),
+        unbounded=0,
+        api=0,
+        sockets=0,
+        cores=cores,
+        requests=0,
+        ramp_seconds=0,
+        provisioned_seconds=0,
+        pollers=1,
+    )
+
+
+@pytest.mark.parametrize(("fill", "seconds"), [(0.5, 0.255), (1, 0.255), (5.5, 0.2775), (10, 0.3), (12, 0.3)])
+def test_figures_between_those_that_are_known_lie_on_a_line(fill: float, seconds: float) -> None:
+    assert stages.between(SERVICE.quotes, fill) == pytest.approx(seconds)
+
+
+def test_a_batch_is_held_up_by_any_order_to_be_quoted() -> None:
+    assert SERVICE.batch(1) == pytest.approx((0.255 + 0.051) / 2)
+    assert SERVICE.batch(10) == pytest.approx(0.3, rel=0.001)
+
+
+def test_full_batches_bound_what_workers_take() -> None:
+    # Each batch of ten is half quotes, half asks: 4 workers, 10 messages in 0.3 s, two an order.
+    assert stages.throughput(SERVICE, 4) == pytest.approx(4 * 10 / 0.3 / 2)
+
+
+def test_more_orders_fill_batches_and_need_more_of_everything() -> None:
+    few, many = stages.needs(SERVICE, 10, LIMITS), stages.needs(SERVICE, 1000, LIMITS)
+    assert few.steady.fill < many.steady.fill <= stages.FILL
+    assert many.steady.wait <= stages.WAIT_SECONDS
+    assert few.bound < many.bound < many.unbounded
+    assert many.connections == 2 * many.bound + many.api + many.sockets
+    assert many.requests == 8000
+    # A full CPU serves 1/fill of what it serves alone, at half of its use.
+    assert few.cores < 1000 * 0.0004 / stages.CPU_SHARE < many.cores
+
+
+def test_the_fewest_workers_are_found() -> None:
+    least, steady = stages.bounded(SERVICE, 100)
+    fewer = stages.predicted(SERVICE, 100, least - 1)
+    assert steady.fill <= stages.FILL
+    assert fewer.fill > stages.FILL or fewer.wait > stages.WAIT_SECONDS
+
+
+def test_a_database_is_chosen_by_cores_and_its_proxy_by_connections() -> None:
+    assert stages.database(wanted(0.5, 10), CLASSES) == (1, CLASSES[0], False)
+    # The small one has 405 connections.
+    assert stages.database(wanted(0.5, 200), CLASSES) == (1, CLASSES[0], True)
+    assert stages.database(wanted(3, 200), CLASSES) == (1, CLASSES[1], False)
+    assert stages.database(wanted(17, 200), CLASSES) == (3, CLASSES[1], False)
+
+
+def test_limits_break_where_they_are_reached() -> None:
+    found = stages.breaking(SERVICE, LIMITS, 10, CLASSES[1])
+    assert found["new sockets"] == 500
+    assert found["gateway requests"] == 10_000 / 8
+    assert found["MaximumConcurrency"] == pytest.approx(10 * 10 / 0.3 / 2)
+    # Of 1,250 workers at 306 ms an order.
+    assert found["the mapping, batches of one"] == pytest.approx(1250 / 0.306)
+    assert found["concurrent invocations"] == pytest.approx(1000 / (0.306 + 0.07))
+    assert found["connections, batches of one"] == pytest.approx(5000 / (2 * 0.306 + 0.07))
+    assert found["the largest database's CPU"] == pytest.approx(8 * 0.5 / 0.0004)
+
+
+def test_the_dated_limits_are_those_of_the_model() -> None:
+    assert (LIMITS.mapping_start.limit, LIMITS.mapping_minute.limit, LIMITS.mapping_most.limit) == (5, 300, 1250)
+    assert (LIMITS.gateway_requests.limit, LIMITS.new_sockets.limit) == (10_000, 500)
+    assert LIMITS.connections.limit >= max(each.connections for each in pricing.load().databases)
