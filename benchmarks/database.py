@@ -35,6 +35,17 @@ PAYLOAD = (
     '{"tokenIn":{"name":"SOL","decimals":9},"tokenOut":{"name":"USDC","decimals":6},'
     '"amount":3000000000,"slippageTolerance":"0.02"}'
 )
+# Sockets that follow orders as far as these have come.
+FOLLOW = """
+WITH connected AS (
+    INSERT INTO connections (id, connected_at, expires_at, open)
+    SELECT o.id::text || '-' || n || '=', now(), now() + interval '2 hours', true
+    FROM orders o, generate_series(1, %(sockets)s) n WHERE o.id = ANY(%(order_ids)s::uuid[])
+    RETURNING id
+)
+INSERT INTO subscriptions (connection_id, order_id, last_seq)
+SELECT c.id, o.id, o.last_seq FROM connected c JOIN orders o ON o.id = left(c.id, 36)::uuid
+"""
 UNFINISHED = """
 SELECT count(*) FROM orders o LEFT JOIN subscriptions s ON s.order_id = o.id
 WHERE o.id = ANY(%s::uuid[]) AND (o.status <> 'confirmed' OR o.last_seq > s.last_seq)
@@ -55,6 +66,10 @@ class Database:
         """Store so many orders; returns their ids, oldest first."""
         given = {"orders": orders, "payload": PAYLOAD, "watched": watched}
         return [row[0] for row in self._connection.execute(ACCEPT, given)]
+
+    def follow(self, order_ids: list[str], sockets: int) -> None:
+        """Open so many sockets for each of some orders, to follow it from where it is."""
+        self._connection.execute(FOLLOW, {"order_ids": order_ids, "sockets": sockets})
 
     def unfinished(self, order_ids: list[str]) -> int:
         """How many of some orders are not confirmed, or lack frames."""

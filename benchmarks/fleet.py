@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Self
 
 import msgspec
@@ -14,16 +14,23 @@ import msgspec
 # Nobody waits longer for an answer of a container.
 ANSWER_SECONDS = 60.0
 ENGINE = "benchmarks.worker"
+NO_ORDER = "00000000-0000-7000-8000-000000000000"
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a container says of one invocation: seconds, CPU seconds, statements, and what it sent."""
+    """What a container says of one invocation: seconds, CPU seconds, statements, and what it sent.
+
+    `sent` is queue, body and the seconds of delay that are left; `publishing` the statements of the connection that
+    publishes; `commits` order, seq and moment by CLOCK_MONOTONIC, where the container was told to note them.
+    """
 
     failed: list[str]
-    sent: list[tuple[str, str, int]]
+    sent: list[tuple[str, str, float]]
     statements: int
     cpu: float
     seconds: float
+    publishing: int = 0
+    commits: list[tuple[str, int, float]] = []
 
 
 class Queue:
@@ -48,6 +55,12 @@ class Queue:
         """So many messages need no more work."""
         with self._ready:
             self._left -= messages
+            self._ready.notify_all()
+
+    def abandon(self) -> None:
+        """Nothing more will be done with any message."""
+        with self._ready:
+            self._left = 0
             self._ready.notify_all()
 
     def take(self, most: int) -> list[str]:
@@ -111,10 +124,10 @@ class Fleet:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def warm(self) -> None:
+    def warm(self, body: str = NO_ORDER) -> None:
         """Have each build its engine and connect."""
         for container in self._containers:
-            container.call(["00000000-0000-7000-8000-000000000000"])
+            container.call([body])
 
     def close(self) -> list[dict[str, float]]:
         """End them; returns what each says of where its time went."""
@@ -123,27 +136,40 @@ class Fleet:
 
     def drain(self, order_ids: Sequence[str], most: int) -> list[Answer]:
         """Work on orders until each is done, in batches of at most so many; returns all answers."""
-        queue, answers = Queue(len(order_ids)), list[Answer]()
+        queue = Queue(len(order_ids))
         queue.send((order_id, 0.0) for order_id in order_ids)
-        failures: list[Exception] = []
+        return self.work(queue, most)
+
+    def work(self, queue: Queue, most: int) -> list[Answer]:
+        """Take batches from a queue until nothing is left to do; returns all answers."""
+        answers = list[Answer]()
 
         def work(container: Container) -> None:
+            while batch := queue.take(most):
+                answer = container.call(batch)
+                answers.append(answer)
+                queue.send((body, delay) for _, body, delay in answer.sent if body in batch)
+                again = sum(body in batch for _, body, _ in answer.sent)
+                queue.done(len(batch) - again)
+
+        self.each(work, queue)
+        return answers
+
+    def each(self, work: Callable[[Container], None], queue: Queue) -> None:
+        """Have a thread for each container; the first failure empties the queue and is raised."""
+        failures: list[Exception] = []
+
+        def guarded(container: Container) -> None:
             try:
-                while batch := queue.take(most):
-                    answer = container.call(batch)
-                    answers.append(answer)
-                    queue.send((body, delay) for _, body, delay in answer.sent if body in batch)
-                    again = sum(body in batch for _, body, _ in answer.sent)
-                    queue.done(len(batch) - again)
+                work(container)
             except Exception as error:  # noqa: BLE001 - raised again in the thread that waits
                 failures.append(error)
-                queue.done(len(order_ids))
+                queue.abandon()
 
-        threads = [threading.Thread(target=work, args=(container,)) for container in self._containers]
+        threads = [threading.Thread(target=guarded, args=(container,)) for container in self._containers]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         if failures:
             raise failures[0]
-        return answers

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,6 +29,11 @@ class Spread(msgspec.Struct, frozen=True):
     def text(self, digits: int = 0) -> str:
         """As a table shows it: median (lowest to highest)."""
         return f"{self.median:,.{digits}f} ({self.low:,.{digits}f} to {self.high:,.{digits}f})"
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """The least of some values that so many percent of them do not exceed."""
+    return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
 
 
 class Table(msgspec.Struct, frozen=True):

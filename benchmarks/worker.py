@@ -1,7 +1,8 @@
 """One container of the worker function: a process that takes SQS events on its standard input and answers each.
 
 Everything in it is the engine's own but its queues, which hand what is sent to the harness, and, where told so, the
-sockets and the distance to the database.
+sockets, the distance to the database, and how long a swap takes. With --posts it is one of the API function instead,
+and takes the bodies of orders.
 """
 
 import argparse
@@ -11,22 +12,33 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Self
+from http import HTTPStatus
+from typing import Any, ClassVar, Self
 
 import msgspec
 from psycopg import AsyncConnection
 
 from benchmarks.parts import Parts
 from chalicelib import bootstrap, settings
-from chalicelib.bootstrap import Engine
+from chalicelib.bootstrap import Engine, Surroundings
 from chalicelib.domain.message import Message
-from chalicelib.handlers import queue
+from chalicelib.domain.quote import Route
+from chalicelib.handlers import queue, rest
+from chalicelib.settings import Settings
 from chalicelib.store.database import Connect
+from chalicelib.store.ledger import Ledger
+from chalicelib.store.statements import load
+from chalicelib.venues.base import Attempt, Chain, Transaction, Venue
+from chalicelib.venues.simulated.chain import SimulatedChain
+from chalicelib.venues.simulated.draws import Draws
 
 FUNCTION_SECONDS = 10.0
 ORDERS_QUEUE = "orders"
+PUBLISHING = "order-engine publishing"
+WRITE = load("orders")["write_transitions"]
 
 
 class Context:
@@ -40,21 +52,32 @@ class Context:
         return int((self._end - time.monotonic()) * 1000)
 
 
-class Outbox:
-    """A queue whose messages go to the harness with the answer to the event."""
+class Request:
+    """A POST as the framework hands it over."""
 
-    def __init__(self, sent: list[tuple[str, str, int]], name: str) -> None:
+    def __init__(self, body: str) -> None:
+        self.raw_body = body.encode()
+        self.headers: Mapping[str, str] = {"content-type": "application/json"}
+        self.query_params: Mapping[str, str] | None = None
+
+
+class Outbox:
+    """A queue whose messages go to the harness with the answer to the event, each with the moment it is due at."""
+
+    def __init__(self, sent: list[tuple[str, str, float]], name: str) -> None:
         self._sent = sent
         self._name = name
 
     async def send(self, messages: Sequence[Message]) -> list[Message]:
         """Take them all."""
-        self._sent += [(self._name, message.body, message.delay) for message in messages]
+        now = time.monotonic()
+        self._sent += [(self._name, message.body, now + message.delay) for message in messages]
         return []
 
     async def hand_back(self, receipts: Sequence[tuple[str, int]]) -> None:
         """A receipt handle is the message's body here."""
-        self._sent += [(self._name, body, seconds) for body, seconds in receipts]
+        now = time.monotonic()
+        self._sent += [(self._name, body, now + seconds) for body, seconds in receipts]
 
     async def backlog(self) -> int:
         """Nobody asks."""
@@ -71,7 +94,10 @@ class NullSockets:
 class Counted(AsyncConnection[Any]):
     """A connection that counts its statements, and stands a round trip of so many seconds away."""
 
-    statements = 0
+    # By the name of the connection.
+    statements: ClassVar[Counter[str]] = Counter()
+    # Of written transitions: the moment at which the reply came, and what was written.
+    commits: ClassVar[list[tuple[float, str]]] = []
     distance = 0.0
     name = ""
 
@@ -84,10 +110,13 @@ class Counted(AsyncConnection[Any]):
 
     async def execute(self, *args: Any, **kwargs: Any) -> Any:
         """Run a statement."""
-        Counted.statements += 1
+        Counted.statements[self.name] += 1
         if self.distance:
             await asyncio.sleep(self.distance)
-        return await super().execute(*args, **kwargs)
+        cursor = await super().execute(*args, **kwargs)
+        if args[0] == WRITE:
+            Counted.commits.append((time.monotonic(), args[1]["entries"]))
+        return cursor
 
 
 class MainLoop:
@@ -105,13 +134,31 @@ class MainLoop:
         self._loop.close()
 
 
+class Timed(SimulatedChain):
+    """The simulated chain, on which every swap takes as long as the next."""
+
+    swap_seconds = 0.0
+
+    def prepare(self, attempt: Attempt, route: Route) -> Transaction:
+        """Make the transaction of a route."""
+        return msgspec.structs.replace(super().prepare(attempt, route), lands_after=self.swap_seconds)
+
+
+def timed(given: Settings, around: Surroundings, seconds: float, ledger: Ledger) -> tuple[Sequence[Venue], Chain]:
+    """The market of the surroundings, on whose chain a swap takes so many seconds."""
+    venues, _ = around.market(ledger)
+    chain = Timed(ledger, Draws(given.venue_seed, around.entropy), given.venue_time_scale)
+    chain.swap_seconds = seconds
+    return venues, chain
+
+
 class Container:
     """The engine in its stand-in surroundings."""
 
-    def __init__(self, *, null_sockets: bool, distance: float, profile: bool) -> None:
+    def __init__(self, *, null_sockets: bool, distance: float, profile: bool, swap_seconds: float | None) -> None:
         given = settings.read()
         around = bootstrap.real(given)
-        self.sent: list[tuple[str, str, int]] = []
+        self.sent: list[tuple[str, str, float]] = []
         Counted.distance = distance
         connect: Connect = Counted.connect
         changes: dict[str, Any] = {"queue": partial(Outbox, self.sent), "connect": connect}
@@ -119,6 +166,8 @@ class Container:
             changes["pusher"] = NullSockets()
         if profile:
             changes["loop"] = MainLoop()
+        if swap_seconds is not None:
+            changes["market"] = partial(timed, given, around, swap_seconds)
         self.engine = Engine(given, msgspec.structs.replace(around, **changes))
         self.parts = Parts() if profile else None
         bootstrap.install(self.engine)
@@ -129,19 +178,41 @@ class Container:
     def __exit__(self, *_: object) -> None:
         bootstrap.close()
 
-    def handle(self, bodies: list[str]) -> dict[str, Any]:
-        """One invocation with a batch of messages."""
+    def handle(self, bodies: list[str], *, posts: bool, commits: bool) -> dict[str, Any]:
+        """One invocation with a batch of messages, or with POSTs one after the other."""
         self.sent.clear()
-        statements, spent, started = Counted.statements, _cpu(), time.monotonic()
-        records = [{"messageId": body, "receiptHandle": body, "body": body} for body in bodies]
-        failed = queue.orders({"Records": records}, Context())["batchItemFailures"]
+        Counted.statements.clear()
+        Counted.commits.clear()
+        spent, started = _cpu(), time.monotonic()
+        failed = _post(bodies) if posts else _work(bodies)
+        cpu, now = _cpu() - spent, time.monotonic()
         return {
-            "failed": [item["itemIdentifier"] for item in failed],
-            "sent": self.sent,
-            "statements": Counted.statements - statements,
-            "cpu": _cpu() - spent,
-            "seconds": time.monotonic() - started,
+            "failed": failed,
+            "sent": [(name, body, due - now) for name, body, due in self.sent],
+            "statements": Counted.statements.total(),
+            "publishing": Counted.statements[PUBLISHING],
+            "cpu": cpu,
+            "seconds": now - started,
+            "commits": list(_commits()) if commits else [],
         }
+
+
+def _work(bodies: list[str]) -> list[str]:
+    records = [{"messageId": body, "receiptHandle": body, "body": body} for body in bodies]
+    failed = queue.orders({"Records": records}, Context())["batchItemFailures"]
+    return [item["itemIdentifier"] for item in failed]
+
+
+def _post(bodies: list[str]) -> list[str]:
+    replies = [(body, rest.execute(Request(body))) for body in bodies]
+    return [body for body, reply in replies if reply.status != HTTPStatus.OK]
+
+
+def _commits() -> Iterator[tuple[str, int, float]]:
+    for at, entries in Counted.commits:
+        for entry in json.loads(entries):
+            for event in entry["events"]:
+                yield entry["order_id"], event["seq"], at
 
 
 def _cpu() -> float:
@@ -155,6 +226,9 @@ def main() -> None:
     parser.add_argument("--null-sockets", action="store_true")
     parser.add_argument("--distance", type=float, default=0.0)
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--swap-seconds", type=float)
+    parser.add_argument("--posts", action="store_true")
+    parser.add_argument("--commits", action="store_true", help="tell when each event was committed")
     parser.add_argument("--log", default=os.devnull)
     options = parser.parse_args()
     # The engine's log lines must not meet the answers.
@@ -162,10 +236,14 @@ def main() -> None:
     with open(options.log, "a") as log:  # noqa: PTH123 - the null device is no path
         os.dup2(log.fileno(), sys.stdout.fileno())
         with Container(
-            null_sockets=options.null_sockets, distance=options.distance, profile=options.profile
+            null_sockets=options.null_sockets,
+            distance=options.distance,
+            profile=options.profile,
+            swap_seconds=options.swap_seconds,
         ) as container:
             for line in sys.stdin:
-                print(json.dumps(container.handle(json.loads(line))), file=answers)
+                answer = container.handle(json.loads(line), posts=options.posts, commits=options.commits)
+                print(json.dumps(answer), file=answers)
             if container.parts:
                 print(json.dumps(container.parts.shares()), file=answers)
 
