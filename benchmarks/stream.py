@@ -1,0 +1,254 @@
+"""`python -m benchmarks.stream`: how soon a committed event is at its sockets, and what a frame costs."""
+
+import http.client
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from benchmarks.database import Database, database
+from benchmarks.drain import environment
+from benchmarks.fleet import Fleet
+from benchmarks.report import Goal, Result, Spread, Table, percentile, run
+from benchmarks.rounds import interleaved
+from benchmarks.sink import Pushed, Sink
+from chalicelib.store.streams import MOST_LEASED
+
+SOCKETS = 1000
+WORKERS = 2
+BATCH = 10
+# Sockets to an order.
+EACH = (1, 10, 100)
+# Other sockets, which follow other orders, so many to each.
+CROWDS = (1000, 10_000)
+CROWD_EACH = 10
+# What an order does after its sockets follow it: routing, building, submitted, confirmed.
+EVENTS = 4
+# Orders in batches of one, by sockets to an order.
+SINGLE = {1: 30, 100: 3}
+MOST_CPU_US = 200
+UNWATCHED, BARE = "unwatched", "bare POST"
+ABOUT = f"""
+{SOCKETS:,} sockets follow orders, one, ten or a hundred of them to an order, and the orders go in batches of {BATCH} to
+{WORKERS} worker processes, simulated delays 0, on a durable embedded Postgres on the same two cores. Each order has
+{EVENTS} events, so a run has {SOCKETS * EVENTS:,} frames; a frame is a signed HTTP request to another process, as API
+Gateway takes it. *Commit to frame* runs from the moment at which the worker has the reply to the statement that wrote
+the event, to the frame's receipt. In batches of {BATCH} all orders are there from the start and the workers never idle,
+so that most of it is waiting for the frames before; batches of 1 show it without a queue.
+
+What a frame costs is what the same orders cost more than when nobody follows them, in CPU time, round by round:
+*client* is the worker processes (lease, frame, signature, request, release), *server* is Postgres. The baseline is the
+least that a frame can cost: one thread posts the same bytes to the same process over one kept connection, without a
+signature, with http.client. Statements are those of the connection that publishes. In the crowded rows other sockets
+are open, which follow other orders, {CROWD_EACH} to each.
+""".strip()
+
+
+class Run(msgspec.Struct, frozen=True):
+    """One run: CPU seconds, statements of the publishing connection, seconds from each event's commit to its frames."""
+
+    orders: int
+    frames: int
+    client: float
+    server: float = 0.0
+    statements: int = 0
+    waits: list[float] = []
+
+
+class Bench:
+    """What the variants run on."""
+
+    def __init__(self, found: Database, sink: Sink, fleet: Fleet) -> None:
+        self._found = found
+        self._sink = sink
+        self._fleet = fleet
+        self._others = found.accept(max(CROWDS) // CROWD_EACH, watched=False)
+        self._frames: list[Pushed] = []
+
+    def follow(self, orders: int, sockets: int, batch: int = BATCH, crowd: int = 0) -> Run:
+        """Work off some orders, each followed by so many sockets, with other sockets beside them."""
+        found = self._found
+        order_ids = found.accept(orders, watched=False)
+        found.follow(order_ids, sockets)
+        found.follow(self._others[: crowd // CROWD_EACH], CROWD_EACH)
+        # Connections that idled are looked at before they are used.
+        self._fleet.warm()
+        server = found.cpu()
+        answers = self._fleet.drain(order_ids, batch)
+        server = found.cpu() - server
+        frames = self._sink.frames()
+        if found.unfinished(order_ids) or len(frames) != orders * sockets * EVENTS:
+            raise RuntimeError(f"{len(frames)} frames of {orders} orders with {sockets} sockets each")
+        found.fetch("DELETE FROM connections")
+        self._frames = frames or self._frames
+        commits = {(order_id, seq): at for answer in answers for order_id, seq, at in answer.commits}
+        return Run(
+            orders=orders,
+            frames=len(frames),
+            client=sum(answer.cpu for answer in answers),
+            server=server,
+            statements=sum(answer.publishing for answer in answers),
+            waits=[each.at - commits[each.frame().order_id, each.frame().seq] for each in frames],
+        )
+
+    def bare(self) -> Run:
+        """Post the frames of the last run."""
+        connection = http.client.HTTPConnection(urlsplit(self._sink.endpoint).netloc)
+        requests = [(f"/@connections/{quote(each.connection_id)}", bytes(each.body)) for each in self._frames]
+        started = time.thread_time()
+        for path, body in requests:
+            connection.request("POST", path, body, {"Content-Type": "application/json"})
+            connection.getresponse().read()
+        spent = time.thread_time() - started
+        connection.close()
+        self._sink.frames()
+        return Run(orders=0, frames=len(requests), client=spent)
+
+
+def measure() -> Result:
+    """All variants on interleaved rounds."""
+    with database() as found, Sink() as sink, Fleet(WORKERS, environment(found, sink), ["--commits"]) as fleet:
+        bench = Bench(found, sink, fleet)
+        bench.follow(SOCKETS // EACH[1], EACH[1])
+        return _result(interleaved(_variants(bench)))
+
+
+def _variants(bench: Bench) -> dict[str, Callable[[], Run]]:
+    return {
+        UNWATCHED: partial(bench.follow, SOCKETS, 0),
+        **{_name(each): partial(bench.follow, SOCKETS // each, each) for each in EACH},
+        **{_crowded(crowd): partial(bench.follow, SOCKETS // EACH[1], EACH[1], crowd=crowd) for crowd in CROWDS},
+        **{
+            _singly(each): partial(bench.follow, orders, each, batch=1, crowd=SOCKETS)
+            for each, orders in SINGLE.items()
+        },
+        BARE: bench.bare,
+    }
+
+
+def _name(each: int) -> str:
+    return f"{each} to an order"
+
+
+def _crowded(crowd: int) -> str:
+    return f"{_name(EACH[1])}, {crowd:,} others"
+
+
+def _singly(each: int) -> str:
+    return f"{_name(each)}, batches of 1"
+
+
+def _a_frame(runs: Mapping[str, Sequence[Run]], name: str, side: str) -> list[float]:
+    """Round by round, the core-µs of a frame: what an order costs more than when nobody follows it."""
+    pairs = zip(runs[name], runs[UNWATCHED], strict=True)
+    return [
+        (getattr(each, side) - getattr(alone, side) / alone.orders * each.orders) / each.frames * 1e6
+        for each, alone in pairs
+    ]
+
+
+def _bare(runs: Mapping[str, Sequence[Run]]) -> list[float]:
+    return [each.client / each.frames * 1e6 for each in runs[BARE]]
+
+
+def _statements(runs: Mapping[str, Sequence[Run]], name: str) -> Spread:
+    return Spread.of([each.statements / each.orders / EVENTS for each in runs[name]])
+
+
+def _waits(runs: Mapping[str, Sequence[Run]], name: str, percent: int) -> Spread:
+    return Spread.of([percentile(each.waits, percent) * 1000 for each in runs[name]])
+
+
+def _costs(runs: Mapping[str, Sequence[Run]]) -> Iterator[list[str]]:
+    for name in (*map(_name, EACH), *map(_crowded, CROWDS)):
+        client = _a_frame(runs, name, "client")
+        ratios = [each / bare for each, bare in zip(client, _bare(runs), strict=True)]
+        yield [
+            name,
+            Spread.of(client).text(),
+            Spread.of(ratios).text(2),
+            Spread.of(_a_frame(runs, name, "server")).text(),
+            _statements(runs, name).text(2),
+        ]
+    yield [BARE, Spread.of(_bare(runs)).text(), "1", "", ""]
+
+
+def _result(runs: Mapping[str, Sequence[Run]]) -> Result:
+    waits = [
+        [name, *(_waits(runs, name, percent).text(1) for percent in (50, 99))]
+        for name in (*map(_name, EACH), *map(_singly, SINGLE))
+    ]
+    counts = [[name, _statements(runs, name).text(2)] for name in (UNWATCHED, *map(_name, EACH), *map(_singly, SINGLE))]
+    return Result(
+        name="stream",
+        title="Streaming",
+        about=ABOUT,
+        tables=[
+            Table(
+                f"Commit to frame, {SOCKETS:,} sockets, ms",
+                ["sockets", "p50", "p99"],
+                waits,
+                f"In batches of 1, {SINGLE[1]} and {SINGLE[100]} orders go through beside {SOCKETS:,} sockets "
+                "that follow others, so that frames hardly queue.",
+            ),
+            Table(
+                "What a frame costs, core-µs",
+                ["sockets", "client", f"× {BARE}", "server", "statements an event"],
+                list(_costs(runs)),
+                "In brackets the lowest and the highest round.",
+            ),
+            Table(
+                "Statements an event, on the connection that publishes",
+                ["sockets", "statements"],
+                counts,
+                f"A statement leases at most {MOST_LEASED} subscriptions, so that what it returns is bounded: a batch "
+                f"of {BATCH} orders with {EACH[-1]} sockets each takes {BATCH * EACH[-1] // MOST_LEASED} of them.",
+            ),
+        ],
+        goals=list(_goals(runs)),
+        figures={
+            "goal": {"cpu_us": MOST_CPU_US},
+            BARE: Spread.of(_bare(runs)).median,
+            **{
+                name: {
+                    "client_us": Spread.of(_a_frame(runs, name, "client")).median,
+                    "server_us": Spread.of(_a_frame(runs, name, "server")).median,
+                    "statements": _statements(runs, name).median,
+                }
+                for name in (*map(_name, EACH), *map(_crowded, CROWDS))
+            },
+            "commit to frame": {
+                name: {f"p{percent}_ms": _waits(runs, name, percent).median for percent in (50, 99)}
+                for name in (*map(_name, EACH), *map(_singly, SINGLE))
+            },
+        },
+    )
+
+
+def _goals(runs: Mapping[str, Sequence[Run]]) -> Iterator[Goal]:
+    bare = Spread.of(_bare(runs)).median
+    for each in EACH:
+        client = Spread.of(_a_frame(runs, _name(each), "client")).median
+        met = client <= MOST_CPU_US
+        reason = "" if met else f"a {BARE} of the same bytes, without any engine, costs {bare:.0f} µs here"
+        yield Goal(f"client CPU a frame, {_name(each)}", f"≤ {MOST_CPU_US} µs", f"{client:.0f} µs", met, reason)
+    least, most = (_statements(runs, _singly(each)) for each in SINGLE)
+    yield _flat(f"statements an event, {EACH[-1]} sockets to an order, batches of 1", most, least)
+    for crowd in CROWDS:
+        what = f"statements an event, {crowd:,} other sockets"
+        yield _flat(what, _statements(runs, _crowded(crowd)), _statements(runs, _name(EACH[1])))
+    reason = f"a statement leases at most {MOST_LEASED} subscriptions, and this batch has {BATCH * EACH[-1]:,}"
+    what = f"statements an event, {EACH[-1]} sockets to an order, batches of {BATCH}"
+    yield _flat(what, _statements(runs, _name(EACH[-1])), _statements(runs, _name(EACH[0])), reason)
+
+
+def _flat(what: str, found: Spread, few: Spread, reason: str = "") -> Goal:
+    """Statements may vary with the moment at which a commit meets a pass, but not grow with the sockets."""
+    met = found.median <= few.high
+    return Goal(what, f"≤ {few.high:.2f}, as with few", f"{found.median:.2f}", met, "" if met else reason)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(measure, __doc__))
