@@ -19,7 +19,7 @@ SUBSCRIPTION_LEASE_SECONDS = 15
 CONNECTION_SECONDS = 2 * 3600 + 600
 MOST_SUBSCRIPTIONS = 1000
 # Subscriptions leased at once: bounds what one statement returns.
-MOST_LEASED = 100
+MOST_LEASED = 1000
 
 
 class Streams:

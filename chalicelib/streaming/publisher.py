@@ -196,8 +196,8 @@ class Publisher:
             cursor = lease.last_seq
             for seq, frame in _frames(lease):
                 left = until - self._clock.monotonic()
-                # A socket that is only far behind has not failed: the next pass goes on from here.
-                if error or (pushed and left < LEAST_PUSH_SECONDS):
+                # A socket that is only far behind, or had no turn, has not failed: the next pass goes on from here.
+                if error or left <= 0 or (pushed and left < LEAST_PUSH_SECONDS):
                     break
                 try:
                     await self._pusher.push(connection_id, frame, left)
