@@ -71,7 +71,8 @@ def test_write_ahead_commits_while_another_claim_waits_for_the_row(play: Callabl
         # The lease ends while the write-ahead holds the row.
         world.queues["order-engine-orders"].put(order_id, LEASE_SECONDS + 0.03)
         await until(world, lambda: len(claims) == 2)
-        assert claims[1][0][1] == "claimed"
+        # The write-ahead has given the claim back, until the transaction should have landed; some land at once.
+        assert claims[1][0][1] in ("early", "claimed")
         assert claims[1][0][3] is not None, "the second claim has not seen the write-ahead"
         await until(world, lambda: ended(world, order_id))
 
