@@ -10,7 +10,7 @@ from mypy_boto3_sqs import SQSClient
 from psycopg import sql
 
 from chalicelib import bootstrap
-from local.migrate import MIGRATIONS, migrate
+from local.migrate import migrate
 from local.postgres import Postgres, ephemeral
 from tests.integration.gateway import Gateway
 from tests.integration.operators import Operator
@@ -18,6 +18,9 @@ from tests.integration.rig import Rig
 from tests.integration.sessions import Session
 
 TEMPLATE = "engine_template"
+ROLE_SETTINGS = """
+SELECT unnest(setconfig) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE datname = %s
+"""
 
 
 @pytest.fixture(scope="session")
@@ -35,10 +38,14 @@ def database_url(postgres: Postgres) -> Iterator[str]:
         connection.execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
         )
-    with psycopg.connect(postgres.url(name), autocommit=True) as connection:
         # A copy of a database has no settings of its own.
-        for settings in ("0004_timeouts.sql", "0009_planner.sql"):
-            connection.execute((MIGRATIONS / settings).read_text())
+        for (setting,) in connection.execute(ROLE_SETTINGS, (TEMPLATE,)).fetchall():
+            found, _, value = setting.partition("=")
+            connection.execute(
+                sql.SQL("ALTER ROLE CURRENT_USER IN DATABASE {} SET {} = {}").format(
+                    sql.Identifier(name), sql.Identifier(found), sql.Literal(value)
+                )
+            )
     yield postgres.url(name)
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

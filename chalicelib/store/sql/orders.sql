@@ -37,8 +37,9 @@ WITH held AS (
 )
 -- An order that is not in the snapshot was stored just now. A message too many does no harm; enqueued_at stays, since a
 -- re-send that the queue refuses must not put off the sweep.
-SELECT held.order_id, held.digest = %(digest)s, coalesce(o.status = 'pending' AND o.claim_token = 0, true)
-FROM held LEFT JOIN orders o ON o.id = held.order_id
+SELECT order_id, digest = %(digest)s,
+       coalesce((SELECT status = 'pending' AND claim_token = 0 FROM orders WHERE id = held.order_id), true)
+FROM held
 
 -- name: record
 id, payload::text, status, created_at, last_update, attempts, failure_reason, tx_hash, repeat_of
@@ -83,7 +84,8 @@ WITH locked AS (
         claimant = %(claimant)s,
         lease_until = CASE WHEN j.verdict = 'claimed' THEN engine_now() + %(lease)s * interval '1 second' END
     FROM judged j
-    WHERE o.id = j.id AND j.verdict IN ('claimed', 'suspect', 'exhausted')
+    -- By the array too, here and below: joined to the rows alone, a planner that knows little reads all orders instead.
+    WHERE o.id = ANY(%(ids)s) AND o.id = j.id AND j.verdict IN ('claimed', 'suspect', 'exhausted')
     RETURNING o.id, o.claim_token, o.payload::text AS payload, o.status, o.attempts, o.last_seq, o.last_update
 )
 SELECT j.id, j.verdict, j.counted, j.open_tx,
@@ -101,7 +103,7 @@ FROM judged j LEFT JOIN touched t USING (id)
 -- name: give_back
 UPDATE orders o SET lease_until = NULL
 FROM unnest(%(ids)s::uuid[], %(tokens)s::bigint[]) AS held(id, token)
-WHERE o.id = held.id AND o.claim_token = held.token AND o.outcome IS NULL
+WHERE o.id = ANY(%(ids)s) AND o.id = held.id AND o.claim_token = held.token AND o.outcome IS NULL
 
 -- name: submission
 -- The unresolved transaction of a claimed order: until when it can land, and for how long it has been past that.
@@ -126,7 +128,6 @@ WITH input AS MATERIALIZED (
         parked_at = CASE WHEN i.parked THEN coalesce(o.parked_at, engine_now()) END,
         crashes = CASE WHEN i.released THEN coalesce(i.crashes, 0) ELSE o.crashes END
     FROM input i
-    -- By an array too: joined to the input alone, a planner may read all living orders instead.
     WHERE o.id = ANY(ARRAY(SELECT order_id FROM input))
       AND o.id = i.order_id AND o.claim_token = i.claim_token AND o.last_seq = i.base_seq AND o.outcome IS NULL
     RETURNING o.id, i.events, i.submission, i.resolved
@@ -145,21 +146,20 @@ WITH input AS MATERIALIZED (
 ), resolved AS (
     UPDATE submissions s SET outcome = r.outcome
     FROM moved m CROSS JOIN LATERAL json_to_record(m.resolved) AS r(tx_id text, outcome text)
-    WHERE s.tx_id = r.tx_id
+    WHERE s.tx_id = ANY(ARRAY(SELECT resolved->>'tx_id' FROM input)) AND s.tx_id = r.tx_id
 )
 SELECT m.id, s.valid_until FROM moved m LEFT JOIN submitted s ON s.order_id = m.id
 
 -- name: ask_transitions
 -- How far the orders of a flush are whose reply was lost.
-SELECT o.id, o.claim_token, o.last_seq, s.valid_until
-FROM orders o LEFT JOIN submissions s ON s.tx_id = o.open_tx
-WHERE o.id = ANY(%(ids)s)
+SELECT id, claim_token, last_seq, (SELECT valid_until FROM submissions WHERE tx_id = open_tx)
+FROM orders WHERE id = ANY(%(ids)s)
 
 -- name: due
 -- Orders that nobody is working on and whose id should be on the queue, but seems lost. The gap doubles with each
 -- re-send: it is at least the time that passed from the last transition to the last send.
 UPDATE orders o SET enqueued_at = engine_now()
-FROM (
+WHERE id = ANY(ARRAY(
     SELECT id FROM orders
     WHERE outcome IS NULL AND parked_at IS NULL
       AND (lease_until IS NULL OR lease_until <= engine_now())
@@ -167,21 +167,19 @@ FROM (
       AND enqueued_at <= engine_now()
           - greatest(%(gap)s * interval '1 second', least(enqueued_at - last_update, interval '1 hour'))
     ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-) lost
-WHERE o.id = lost.id
-RETURNING o.id
+))
+RETURNING id
 
 -- name: due_parked
 -- Parked orders whose transaction has not been asked for within the last hour, but for those that crash whoever asks.
 UPDATE orders o SET enqueued_at = engine_now()
-FROM (
+WHERE id = ANY(ARRAY(
     SELECT id FROM orders
     WHERE outcome IS NULL AND parked_at IS NOT NULL AND crashes < %(most_crashes)s
       AND enqueued_at <= engine_now() - interval '1 hour'
     ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-) parked
-WHERE o.id = parked.id
-RETURNING o.id
+))
+RETURNING id
 
 -- name: unsent
 -- The queue took no message for orders that `due` or `due_parked` marked: they stand there as never sent, so that the

@@ -37,10 +37,12 @@ RETURNING 1
 UPDATE connections SET first_frame = NULL WHERE id = %(id)s
 
 -- name: owed
--- Subscriptions whose socket lacks events, and may be pushed to now.
+-- Subscriptions whose socket lacks events, and may be pushed to now. OFFSET keeps each look-up one by key: a planner that
+-- knows little of the tables may join them by reading them whole.
 FROM subscriptions s
-JOIN orders o ON o.id = s.order_id AND o.last_seq > s.last_seq
-JOIN connections c ON c.id = s.connection_id AND c.open AND (c.not_before IS NULL OR c.not_before <= engine_now())
+CROSS JOIN LATERAL (SELECT last_seq FROM orders WHERE id = s.order_id OFFSET 0) o
+CROSS JOIN LATERAL (SELECT * FROM connections WHERE id = s.connection_id OFFSET 0) c
+WHERE o.last_seq > s.last_seq AND c.open AND (c.not_before IS NULL OR c.not_before <= engine_now())
 
 -- name: lease
 -- Take the lagging subscriptions of some orders, and read the events that each of them lacks: none where they are not
@@ -49,35 +51,41 @@ WITH lagging AS (
     SELECT s.connection_id, s.order_id, c.push_failures, o.last_seq AS length,
            extract(epoch FROM engine_now() - c.connected_at)::float8 AS age
     :owed
-    WHERE s.order_id = ANY(%(order_ids)s) AND (s.lease_until IS NULL OR s.lease_until <= engine_now() OR s.lease_holder = %(holder)s)
+      AND s.order_id = ANY(%(order_ids)s)
+      AND (s.lease_until IS NULL OR s.lease_until <= engine_now() OR s.lease_holder = %(holder)s)
       AND s.connection_id <> ALL(%(passed_over)s)
     ORDER BY s.connection_id, s.order_id LIMIT %(most)s
     FOR UPDATE OF s
 ), leased AS (
     UPDATE subscriptions s
     SET lease_holder = %(holder)s, lease_until = engine_now() + %(lease)s * interval '1 second'
-    FROM lagging l WHERE s.connection_id = l.connection_id AND s.order_id = l.order_id
+    FROM lagging l
+    WHERE s.order_id = ANY(%(order_ids)s) AND s.connection_id = l.connection_id AND s.order_id = l.order_id
     RETURNING s.connection_id, s.order_id, s.last_seq, s.bind_no, l.push_failures, l.age, l.length
 )
-SELECT l.connection_id, l.order_id, l.last_seq, l.bind_no, l.push_failures, l.age, l.length, e.seq, e.status, e.meta::text, e.ts
-FROM leased l LEFT JOIN order_events e ON e.order_id = l.order_id AND e.seq > l.last_seq
+SELECT l.connection_id, l.order_id, l.last_seq, l.bind_no, l.push_failures, l.age, l.length, e.seq, e.status, e.meta, e.ts
+FROM leased l
+LEFT JOIN LATERAL (
+    SELECT seq, status, meta::text, ts FROM order_events WHERE order_id = l.order_id AND seq > l.last_seq OFFSET 0
+) e ON true
 ORDER BY l.connection_id, l.order_id, e.seq
 
 -- name: lacking
 -- Sockets that lack events of some orders, and that nobody is serving.
 SELECT DISTINCT c.id
 :owed
-WHERE s.order_id = ANY(%(order_ids)s) AND (s.lease_until IS NULL OR s.lease_until <= engine_now())
+  AND s.order_id = ANY(%(order_ids)s) AND (s.lease_until IS NULL OR s.lease_until <= engine_now())
 LIMIT %(most)s
 
 -- name: release
--- Give leases back. The cursor moves only if no bind came in between. Arrays, since the planner knows their length.
+-- Give leases back. The cursor moves only if no bind came in between.
 UPDATE subscriptions s
 SET lease_holder = NULL, lease_until = NULL,
     last_seq = CASE WHEN s.bind_no = i.bind_no THEN i.last_seq ELSE s.last_seq END
 FROM unnest(%(connection_ids)s::text[], %(order_ids)s::uuid[], %(last_seqs)s::int[], %(bind_nos)s::int[])
     AS i(connection_id, order_id, last_seq, bind_no)
-WHERE s.connection_id = i.connection_id AND s.order_id = i.order_id AND s.lease_holder = %(holder)s
+WHERE s.connection_id = ANY(%(connection_ids)s) AND s.order_id = ANY(%(order_ids)s)
+  AND s.connection_id = i.connection_id AND s.order_id = i.order_id AND s.lease_holder = %(holder)s
 
 -- name: hold_back
 -- No push to this socket for a while; only one of several callers is told so.
@@ -95,18 +103,20 @@ WHERE id = ANY(%(ids)s) AND push_failures > 0 AND (not_before IS NULL OR not_bef
 SELECT s.order_id, greatest(0, ceil(extract(epoch FROM c.not_before - engine_now())))::int
 FROM connections c
 JOIN subscriptions s ON s.connection_id = c.id
-JOIN orders o ON o.id = s.order_id AND o.last_seq > s.last_seq
-WHERE c.id = %(id)s
+CROSS JOIN LATERAL (SELECT last_seq FROM orders WHERE id = s.order_id OFFSET 0) o
+WHERE c.id = %(id)s AND o.last_seq > s.last_seq
 
 -- name: lagging
 -- Sockets that lack events and that nobody is serving, or whose first frame still waits.
 SELECT c.id
 :owed
-WHERE s.lease_until IS NULL OR s.lease_until <= engine_now()
+  AND (s.lease_until IS NULL OR s.lease_until <= engine_now())
 UNION
 SELECT id FROM connections WHERE first_frame IS NOT NULL AND connected_at < engine_now() - interval '10 seconds'
 LIMIT %(most)s
 
 -- name: expire
-DELETE FROM connections
-WHERE id IN (SELECT id FROM connections WHERE expires_at <= engine_now() LIMIT %(most)s FOR UPDATE SKIP LOCKED)
+DELETE FROM connections WHERE id = ANY(ARRAY(
+    SELECT id FROM connections WHERE expires_at <= engine_now()
+    ORDER BY expires_at LIMIT %(most)s FOR UPDATE SKIP LOCKED
+))
