@@ -10,3 +10,7 @@ $$;
 
 -- What the sweep deletes.
 CREATE INDEX connections_expiry ON connections (expires_at);
+
+-- An order that ends leaves a dead entry in the index of the living, which whoever looks for them must step over until
+-- the next vacuum. By default that comes only once as many as a fifth of all orders ever stored have ended.
+ALTER TABLE orders SET (autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_scale_factor = 0.02);

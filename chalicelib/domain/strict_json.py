@@ -34,7 +34,9 @@ def parse(body: bytes | str, limit: int) -> dict[str, object]:
         raise _too_deep() from None
     if not isinstance(value, dict):
         raise ClientError(Fault.NOT_AN_OBJECT, f"a JSON object is expected, not {_kind(value)}")
-    _check(value)
+    # Without an escape its text has been checked, and with few brackets it cannot be deep.
+    if "\\" in text or text.count("{") + text.count("[") > MAX_DEPTH:
+        _check(value)
     return value
 
 
