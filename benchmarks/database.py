@@ -53,14 +53,19 @@ WHERE o.id = ANY(%s::uuid[]) AND (o.status <> 'confirmed' OR o.last_seq > s.last
 
 
 class Database:
-    """One server with one migrated database."""
+    """One migrated database of a server."""
 
-    def __init__(self, server: Postgres) -> None:
+    def __init__(self, server: Postgres, name: str = "engine") -> None:
         self._server = server
-        self.url = server.ensure_database("engine")
+        self.url = server.ensure_database(name)
         migrate(self.url)
         # Seeding takes longer than a statement of the engine's may.
         self._connection = psycopg.connect(self.url, autocommit=True, options="-c statement_timeout=0")
+
+    @property
+    def hasty_url(self) -> str:
+        """For sessions that do not wait for the flush of a commit: they store the same, sooner."""
+        return f"{self.url}&options=-csynchronous_commit%3Doff"
 
     def accept(self, orders: int, *, watched: bool = True) -> list[str]:
         """Store so many orders; returns their ids, oldest first."""
@@ -80,6 +85,12 @@ class Database:
         cursor = self._connection.execute(statement, params or None)
         return cursor.fetchall() if cursor.description else []
 
+    def explain(self, statement: str, params: dict[str, Any]) -> dict[str, Any]:
+        """The top of the plan of an EXPLAIN in JSON."""
+        found = self._connection.execute(statement, params).fetchall()
+        plan: dict[str, Any] = found[0][0][0]["Plan"]
+        return plan
+
     def cpu(self) -> float:
         """CPU seconds of all of the server's processes so far, those that ended included."""
         keeper = psutil.Process(self._server.pid)
@@ -97,11 +108,17 @@ class Database:
 
 
 @contextlib.contextmanager
-def database(settings: dict[str, str] | None = None) -> Iterator[Database]:
+def server(settings: dict[str, str] | None = None) -> Iterator[Postgres]:
     """A durable server of the benchmark's own, gone afterwards."""
     with (
         tempfile.TemporaryDirectory(prefix="engine-benchmark-", ignore_cleanup_errors=True) as home,
-        Postgres(Path(home) / "data", Path(home) / "postgres.log", settings) as server,
-        contextlib.closing(Database(server)) as found,
+        Postgres(Path(home) / "data", Path(home) / "postgres.log", settings) as started,
     ):
+        yield started
+
+
+@contextlib.contextmanager
+def database(settings: dict[str, str] | None = None) -> Iterator[Database]:
+    """A database on a durable server of its own."""
+    with server(settings) as started, contextlib.closing(Database(started)) as found:
         yield found

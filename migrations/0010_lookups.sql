@@ -1,5 +1,5 @@
 -- Look-ups by key stay look-ups, however small the tables were when a session planned them.
--- depends: 0007_planner
+-- depends: 0009_planner
 
 DO $$
 BEGIN

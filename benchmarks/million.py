@@ -1,0 +1,17 @@
+"""`python -m benchmarks.million`: the same as `benchmarks.scale` up to a million orders; takes several minutes."""
+
+from benchmarks.report import Result, keep, run
+from benchmarks.scale import measured
+
+SIZES = (10_000, 100_000, 1_000_000)
+
+
+def measure() -> Result:
+    """What a million stored orders do; kept at once, since it is not measured with the others."""
+    found = measured("million", SIZES)
+    keep(found)
+    return found
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(measure, __doc__))
