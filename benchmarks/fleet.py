@@ -91,9 +91,10 @@ class Container:
 
     def call(self, bodies: Sequence[str]) -> Answer:
         """One invocation."""
-        return msgspec.json.decode(self._talk(json.dumps(bodies)), type=Answer)
+        return msgspec.json.decode(self.talk(json.dumps(bodies)), type=Answer)
 
-    def _talk(self, line: str) -> str:
+    def talk(self, line: str) -> str:
+        """What it answers to a line."""
         process = self._process
         if process.stdin is None or process.stdout is None:
             raise AssertionError("a container without pipes")
