@@ -78,7 +78,7 @@ def bare() -> Callable[[int], None]:
             connection.execute(statement, {"id": order_id, "ts": datetime.now(UTC), **rest_of_it}, prepare=True)
             if await queue.send([Message(str(order_id))]):
                 raise RuntimeError("the queue took no message")
-        Counted.statements += orders
+        Counted.statements["bare"] += orders
 
     return lambda orders: loop.run_until_complete(accept(orders))
 
@@ -93,13 +93,13 @@ def main() -> None:
     with open(os.devnull, "w") as log:  # noqa: PTH123 - the null device is no path
         os.dup2(log.fileno(), sys.stdout.fileno())
     for line in sys.stdin:
-        orders, statements, spent, started = int(line), Counted.statements, _cpu(), time.monotonic()
+        orders, statements, spent, started = int(line), Counted.statements.total(), _cpu(), time.monotonic()
         accept(orders)
         found = Part(
             orders,
             time.monotonic() - started,
             _cpu() - spent,
-            Counted.statements - statements,
+            Counted.statements.total() - statements,
             psutil.Process().memory_info().rss,
         )
         print(json.dumps(msgspec.to_builtins(found)), file=answers)

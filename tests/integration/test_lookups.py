@@ -9,7 +9,7 @@ from tests.integration.rig import Request, Rig, eventually
 
 LIVING = 3000
 BATCH = 10
-TABLES = ("orders", "order_events", "connections", "subscriptions", "submissions", "simulated_swaps")
+TABLES = ("orders", "order_events_first", "connections", "subscriptions", "submissions", "simulated_swaps")
 # An order is two invocations: they read its row about a dozen times, and each of its few events twice.
 MOST_READ = 25
 READ = f"""
