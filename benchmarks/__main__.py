@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from benchmarks import page, report
+from benchmarks.reporting import page, report
 
 # The later ones read what the earlier ones found.
 NAMES = ("drain", "latency", "accept", "stream", "scale", "coldstart", "aws_calls", "cost", "capacity")

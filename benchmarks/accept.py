@@ -6,16 +6,16 @@ from functools import partial
 
 import msgspec
 
-from benchmarks.accepting import Part
-from benchmarks.bar import Bar
-from benchmarks.database import Database, database
 from benchmarks.drain import environment
-from benchmarks.fleet import Container
-from benchmarks.report import Goal, Result, Spread, Table, run
-from benchmarks.rounds import interleaved
-from benchmarks.sink import Sink
+from benchmarks.processes.accepting import Part
+from benchmarks.processes.fleet import Container
+from benchmarks.reporting.bar import Bar
+from benchmarks.reporting.report import Goal, Result, Spread, Table, run
+from benchmarks.reporting.rounds import interleaved
+from benchmarks.surroundings.database import Database, database
+from benchmarks.surroundings.sink import Sink
 
-ACCEPTING = "benchmarks.accepting"
+ACCEPTING = "benchmarks.processes.accepting"
 ENGINE, BARE = "engine", "baseline"
 ORDERS = 1000
 LEAST_OF_BARE = 0.6

@@ -19,10 +19,10 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 
-from benchmarks.report import Goal, Result, Spread, Table, run
-from benchmarks.rounds import ROUNDS, interleaved
-from benchmarks.secured import certify
-from benchmarks.sink import Sink
+from benchmarks.reporting.report import Goal, Result, Spread, Table, run
+from benchmarks.reporting.rounds import ROUNDS, interleaved
+from benchmarks.surroundings.secured import certify
+from benchmarks.surroundings.sink import Sink
 from chalicelib.aws.push import Push
 from chalicelib.aws.queues import Queue
 from chalicelib.aws.sqs import Sqs

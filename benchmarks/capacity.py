@@ -7,12 +7,14 @@ from typing import Any
 
 import msgspec
 
-from benchmarks import billing, load, pricing, report, stages
 from benchmarks.cost import MEMORY
-from benchmarks.load import CONTAINERS, Seen, Server
-from benchmarks.pricing import DatabaseClass
-from benchmarks.report import Goal, Result, Table, run
-from benchmarks.stages import FILL, MOST, PUSHES, WAIT_SECONDS, Limits, Needs, Service
+from benchmarks.models import pricing, stages
+from benchmarks.models.pricing import DatabaseClass
+from benchmarks.models.stages import FILL, MOST, PUSHES, WAIT_SECONDS, Limits, Needs, Service
+from benchmarks.processes import billing, load
+from benchmarks.processes.load import CONTAINERS, Seen, Server
+from benchmarks.reporting import report
+from benchmarks.reporting.report import Goal, Result, Table, run
 
 RATES = (10, 100, 1_000, 10_000)
 TEMPLATE = Path(__file__).resolve().parent.parent / "infrastructure" / "resources.json"
@@ -128,7 +130,7 @@ def _service(ms: Mapping[str, float], server: dict[int, float]) -> Service:
 def _about(source: str, server_source: str, limits: Limits) -> str:
     return f"""\
 The worker's mapping is a queue with batch service: whichever worker is free takes what waits, at most {MOST}, and
-is busy for as long as a batch of that size takes. `benchmarks/queueing.py` has the formulas (M/M[1,b]/c with
+is busy for as long as a batch of that size takes. `benchmarks/models/queueing.py` has the formulas (M/M[1,b]/c with
 Allen's and Cunneen's correction of the wait; Erlang's and Little's where nobody shares a batch). Each order is a
 message twice, to be quoted and to be asked for; a batch with an order to be quoted takes as long as quotes do.
 Seconds of a batch by its fill, {MEMORY} MB: {source}. The database's CPU: {server_source}.

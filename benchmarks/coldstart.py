@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import invocations
-from benchmarks.container import STEPS, Code, ContainerError, Started
-from benchmarks.quota import WHOLE_MEGABYTES, NoQuotaError, Quota, quota
-from benchmarks.report import Goal, Result, Spread, Table, run
-from benchmarks.rounds import ROUNDS, interleaved
-from benchmarks.secured import Certificate, secured
-from benchmarks.sink import Sink
+from benchmarks.processes import invocations
+from benchmarks.processes.container import STEPS, Code, ContainerError, Started
+from benchmarks.reporting.report import Goal, Result, Spread, Table, run
+from benchmarks.reporting.rounds import ROUNDS, interleaved
+from benchmarks.surroundings.quota import WHOLE_MEGABYTES, NoQuotaError, Quota, quota
+from benchmarks.surroundings.secured import Certificate, secured
+from benchmarks.surroundings.sink import Sink
 from infrastructure.package import MAXIMUM_BYTES, Size, build, sizes
 
 GOAL_MS = 330

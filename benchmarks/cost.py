@@ -5,13 +5,15 @@ from typing import Any
 
 import msgspec
 
-from benchmarks import billing, pricing, report
-from benchmarks.billing import FILLS, Billed, batch_name
-from benchmarks.pricing import MILLION, Bill, Prices, Stage, Usage
-from benchmarks.region import Distances
-from benchmarks.report import Goal, Result, Table, run
-from benchmarks.rounds import ROUNDS
-from benchmarks.warm import no_quota
+from benchmarks.models import pricing
+from benchmarks.models.pricing import MILLION, Bill, Prices, Stage, Usage
+from benchmarks.processes import billing
+from benchmarks.processes.billing import FILLS, Billed, batch_name
+from benchmarks.processes.warm import no_quota
+from benchmarks.reporting import report
+from benchmarks.reporting.report import Goal, Result, Table, run
+from benchmarks.reporting.rounds import ROUNDS
+from benchmarks.surroundings.region import Distances
 
 MEMORY = 512
 # Assumed: invocations that a new container serves, and how long a client keeps the socket of one order.
@@ -131,7 +133,7 @@ Milliseconds are wall time of an invocation, event parsed and reply encoded, rou
 bills, so that requests, pushes, log bytes and reply bytes are counted, not estimated; a mapping's receive and
 delete are added, {MAPPING_REQUESTS} a batch.
 
-Assumed (`benchmarks/cost.py`, `benchmarks/region.py`): {away.database * 1000:g} ms to the database,
+Assumed (`benchmarks/cost.py`, `benchmarks/surroundings/region.py`): {away.database * 1000:g} ms to the database,
 {away.queue * 1000:g} ms for a request to SQS and {away.push * 1000:g} ms for a push, beside the work for them;
 {COLD_SHARE:.0%} of invocations start a container, with {init_ms:.0f} ms billed before it is warm ({cold_source}); a
 watched order has a socket of its own for {SOCKET_SECONDS:g} s and is bound by a frame (connecting with `?orderId=`

@@ -9,20 +9,20 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.bar import Bar
-from benchmarks.database import Database, database
-from benchmarks.fleet import ENGINE, Fleet
-from benchmarks.parts import PARTS
-from benchmarks.report import Goal, Result, Spread, Table, run
-from benchmarks.rounds import interleaved
-from benchmarks.sink import Sink
+from benchmarks.processes.fleet import ENGINE, Fleet
+from benchmarks.processes.parts import PARTS
+from benchmarks.reporting.bar import Bar
+from benchmarks.reporting.report import Goal, Result, Spread, Table, run
+from benchmarks.reporting.rounds import interleaved
+from benchmarks.surroundings.database import Database, database
+from benchmarks.surroundings.sink import Sink
 
 ORDERS = 1000
 WORKERS = 2
 SIZES = (10, 100)
 # What a round trip to a database in the same region adds.
 DISTANCE_SECONDS = 0.001
-BARE = "benchmarks.bare"
+BARE = "benchmarks.processes.bare"
 ENGINE_NULL, ENGINE_SINK, COALESCED, UPDATES = "engine, null sockets", "engine, HTTP sink", "baseline 1", "baseline 2"
 # The original has ten orders in hand at once.
 UPDATES_AT_ONCE = 10

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.bar import Bar
-from benchmarks.clients import EXAMPLE, follow
-from benchmarks.database import Database, database
 from benchmarks.drain import environment
-from benchmarks.fleet import Answer, Container, Fleet, Queue
-from benchmarks.report import Goal, Result, Spread, Table, percentile, run
-from benchmarks.rounds import interleaved
-from benchmarks.sink import Sink
+from benchmarks.processes.clients import EXAMPLE, follow
+from benchmarks.processes.fleet import Answer, Container, Fleet, Queue
+from benchmarks.reporting.bar import Bar
+from benchmarks.reporting.report import Goal, Result, Spread, Table, percentile, run
+from benchmarks.reporting.rounds import interleaved
+from benchmarks.surroundings.database import Database, database
+from benchmarks.surroundings.sink import Sink
 from local.stack import Plan, Stack
 
 ORDERS = 200

@@ -1,6 +1,6 @@
 """`python -m benchmarks.million`: the same as `benchmarks.scale` up to a million orders; takes several minutes."""
 
-from benchmarks.report import Result, run
+from benchmarks.reporting.report import Result, run
 from benchmarks.scale import measured
 
 SIZES = (10_000, 100_000, 1_000_000)

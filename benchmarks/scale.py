@@ -12,15 +12,15 @@ from typing import TypeVar
 
 import msgspec
 
-from benchmarks.bar import Bar
-from benchmarks.blocks import READS, blocks
-from benchmarks.database import Database, server
 from benchmarks.drain import environment
-from benchmarks.fleet import Fleet
-from benchmarks.reading import Reader
-from benchmarks.report import Goal, Result, Spread, Table, run
-from benchmarks.rounds import interleaved
-from benchmarks.sink import Sink
+from benchmarks.processes.blocks import READS, blocks
+from benchmarks.processes.fleet import Fleet
+from benchmarks.processes.reading import Reader
+from benchmarks.reporting.bar import Bar
+from benchmarks.reporting.report import Goal, Result, Spread, Table, run
+from benchmarks.reporting.rounds import interleaved
+from benchmarks.surroundings.database import Database, server
+from benchmarks.surroundings.sink import Sink
 from local.postgres import Postgres
 
 T = TypeVar("T")

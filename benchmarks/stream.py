@@ -8,12 +8,12 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from benchmarks.database import Database, database
 from benchmarks.drain import environment
-from benchmarks.fleet import Fleet
-from benchmarks.report import Goal, Result, Spread, Table, percentile, run
-from benchmarks.rounds import interleaved
-from benchmarks.sink import Pushed, Sink
+from benchmarks.processes.fleet import Fleet
+from benchmarks.reporting.report import Goal, Result, Spread, Table, percentile, run
+from benchmarks.reporting.rounds import interleaved
+from benchmarks.surroundings.database import Database, database
+from benchmarks.surroundings.sink import Pushed, Sink
 from chalicelib.store.streams import MOST_LEASED
 
 SOCKETS = 1000

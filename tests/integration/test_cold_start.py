@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from benchmarks import invocations
+from benchmarks.processes import invocations
 from infrastructure.package import ROOT
 from tests.integration.rig import Rig
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import AsyncConnection
 
-from benchmarks.database import ACCEPT, FOLLOW, PAYLOAD
+from benchmarks.surroundings.database import ACCEPT, FOLLOW, PAYLOAD
 from chalicelib import bootstrap, settings
 from chalicelib.bootstrap import Engine, real
 from chalicelib.store.statements import load

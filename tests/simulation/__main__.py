@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
 
-from benchmarks.bar import Bar
+from benchmarks.reporting.bar import Bar
 from local.migrate import migrate
 from local.postgres import Postgres, ephemeral
 from tests.simulation import world

@@ -2,10 +2,10 @@
 
 import pytest
 
-from benchmarks import pricing, stages
-from benchmarks.pricing import DatabaseClass
-from benchmarks.queueing import Steady
-from benchmarks.stages import Needs, Service
+from benchmarks.models import pricing, stages
+from benchmarks.models.pricing import DatabaseClass
+from benchmarks.models.queueing import Steady
+from benchmarks.models.stages import Needs, Service
 
 # A batch takes 250 ms and 5 ms an order; asks a fifth of that. 0.4 ms of the database's CPU an order, alone 2 ms.
 SERVICE = Service(

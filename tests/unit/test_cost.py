@@ -2,8 +2,8 @@
 
 import pytest
 
-from benchmarks import pricing
-from benchmarks.pricing import Bill, Stage, Usage, bill, fixed
+from benchmarks.models import pricing
+from benchmarks.models.pricing import Bill, Stage, Usage, bill, fixed
 
 PRICES = pricing.load()
 

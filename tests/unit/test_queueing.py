@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from benchmarks import queueing
-from benchmarks.queueing import Unstable, allen_cunneen, batch_service, erlang_b, erlang_c, little
+from benchmarks.models import queueing
+from benchmarks.models.queueing import Unstable, allen_cunneen, batch_service, erlang_b, erlang_c, little
 
 
 def test_little_counts_who_is_inside() -> None:

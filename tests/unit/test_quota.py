@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import quota
-from benchmarks.quota import NoQuotaError
+from benchmarks.surroundings import quota
+from benchmarks.surroundings.quota import NoQuotaError
 
 
 def test_a_process_starts_in_its_group_which_is_gone_afterwards() -> None:

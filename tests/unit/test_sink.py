@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.aside import HOST
-from benchmarks.sink import Sink
+from benchmarks.surroundings.aside import HOST
+from benchmarks.surroundings.sink import Sink
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from benchmarks.bar import Bar
+from benchmarks.reporting.bar import Bar
 
 T = TypeVar("T")
 

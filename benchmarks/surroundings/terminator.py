@@ -1,4 +1,4 @@
-"""Ends TLS before a Postgres that was built without it: `python -m benchmarks.terminator CERTIFICATE KEY SOCKET`.
+"""Ends TLS, with a certificate and its key, before the socket of a Postgres that was built without it.
 
 To a client it is a server with TLS: it takes libpq's request for it, and passes on what comes then.
 """
@@ -8,7 +8,7 @@ import contextlib
 import ssl
 import sys
 
-from benchmarks.aside import HOST
+from benchmarks.surroundings.aside import HOST
 
 # The length, and a version that no protocol has.
 SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from benchmarks.database import Database
+from benchmarks.surroundings.database import Database
 from chalicelib.store.statements import load
 
 STATEMENTS = load("orders") | load("streams")

@@ -17,8 +17,8 @@ import msgspec
 import psutil
 import psycopg
 
-from benchmarks.reading import OK, Request
-from benchmarks.worker import Counted
+from benchmarks.processes.reading import OK, Request
+from benchmarks.processes.worker import Counted
 from chalicelib import bootstrap, settings
 from chalicelib.bootstrap import Engine
 from chalicelib.domain.clock import SystemClock, SystemEntropy, uuid7

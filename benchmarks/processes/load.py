@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from benchmarks.bar import Bar
-from benchmarks.billing import LANDED_SECONDS
-from benchmarks.database import Database, database
-from benchmarks.region import Arrived, Distances, Region
-from benchmarks.stages import MOST, PASSES
-from benchmarks.warm import Container, messages, shared, started
+from benchmarks.models.stages import MOST, PASSES
+from benchmarks.processes.billing import LANDED_SECONDS
+from benchmarks.processes.warm import Container, messages, shared, started
+from benchmarks.reporting.bar import Bar
+from benchmarks.surroundings.database import Database, database
+from benchmarks.surroundings.region import Arrived, Distances, Region
 
 # Rates that are run side by side, a pool of containers each: a heavy one beside a light one.
 SIDE_BY_SIDE = ((40.0, 5.0), (20.0, 10.0))

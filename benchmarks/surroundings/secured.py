@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 from psycopg import sql
 
-from benchmarks.aside import HOST, Aside
+from benchmarks.surroundings.aside import HOST, Aside
 from local.migrate import migrate
 from local.postgres import EPHEMERAL, Postgres
 
@@ -74,7 +74,7 @@ def secured() -> Iterator[Secured]:
             path = f"{connection.info.host}/.s.PGSQL.{connection.info.port}"
         certificate = certify(home)
         files = str(certificate.certificate), str(certificate.key)
-        terminator = parts.enter_context(Aside("benchmarks.terminator", *files, path))
+        terminator = parts.enter_context(Aside("benchmarks.surroundings.terminator", *files, path))
         checked = f"sslmode=verify-full&sslrootcert={quote(str(certificate.certificate))}"
         address = f"{HOST}:{terminator.ports[0]}"
         over_tls = f"postgresql://engine:{password}@{address}/{DATABASE}?{checked}"

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from benchmarks.bar import Bar
-from benchmarks.database import Database, database
-from benchmarks.naive import TABLE
-from benchmarks.region import Distances, Region
-from benchmarks.report import Spread
-from benchmarks.rounds import ROUNDS
-from benchmarks.warm import Container, Invoked, messages, post, shared, socket_event, started, tick
+from benchmarks.processes.naive import TABLE
+from benchmarks.processes.warm import Container, Invoked, messages, post, shared, socket_event, started, tick
+from benchmarks.reporting.bar import Bar
+from benchmarks.reporting.report import Spread
+from benchmarks.reporting.rounds import ROUNDS
+from benchmarks.surroundings.database import Database, database
+from benchmarks.surroundings.region import Distances, Region
 
 T = TypeVar("T")
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.quota import WHOLE_MEGABYTES, NoQuotaError, Quota, quota
+from benchmarks.surroundings.quota import WHOLE_MEGABYTES, NoQuotaError, Quota, quota
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 TIMEOUT_MS = 10_000
 
 
@@ -61,7 +61,7 @@ class Container:
 @contextlib.asynccontextmanager
 async def started(environment: Mapping[str, str]) -> AsyncIterator[Container]:
     """A container with this environment beside PATH; it ends with the body, or with this process."""
-    command = [sys.executable, "-m", "benchmarks.warm"]
+    command = [sys.executable, "-m", "benchmarks.processes.warm"]
     fixed = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -156,7 +156,7 @@ class Context:
 
 def _functions() -> dict[str, Callable[[Any, Any], Any]]:
     import app  # noqa: PLC0415 - reads the environment of this process alone
-    from benchmarks import naive  # noqa: PLC0415
+    from benchmarks.processes import naive  # noqa: PLC0415
 
     return {
         "api": app.app,

@@ -5,8 +5,8 @@ import platform
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import plots
-from benchmarks.report import FOUND, Goal, Result, Table
+from benchmarks.reporting import plots
+from benchmarks.reporting.report import FOUND, Goal, Result, Table
 
 PAGE = FOUND.with_suffix(".md")
 HEAD = """# Performance

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.pricing import DatabaseClass
-from benchmarks.queueing import Steady, Unstable, headroom, little, ramp_seconds, settled
+from benchmarks.models.pricing import DatabaseClass
+from benchmarks.models.queueing import Steady, Unstable, headroom, little, ramp_seconds, settled
 
 MOST = 10
 # Each order is a message twice: to be quoted and sent, and to be asked for.

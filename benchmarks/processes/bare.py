@@ -1,7 +1,7 @@
 """The baseline of a drain: psycopg alone reads and writes the rows of an order's way, without an engine.
 
-It takes batches as `benchmarks.worker` does. The rows are the engine's and so are the statements, each one for a
-whole batch; an attempt's three events go down at once. With --updates it does what the plainest of engines does
+It takes batches as `benchmarks.processes.worker` does. The rows are the engine's and so are the statements, each one
+for a whole batch; an attempt's three events go down at once. With --updates it does what the plainest of engines does
 instead: one UPDATE an order, ten of them at a time over all processes.
 """
 

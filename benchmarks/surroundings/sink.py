@@ -16,7 +16,7 @@ from urllib.request import urlopen
 
 import msgspec
 
-from benchmarks.aside import HOST, Aside
+from benchmarks.surroundings.aside import HOST, Aside
 
 END_OF_HEADERS = b"\r\n\r\n"
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -52,7 +52,7 @@ class Sink(Aside):
     """The process; with a certificate and its key it speaks TLS."""
 
     def __init__(self, *files: Path) -> None:
-        super().__init__("benchmarks.sink", *map(str, files))
+        super().__init__("benchmarks.surroundings.sink", *map(str, files))
         self._scheme = "https" if files else "http"
 
     @property

@@ -13,7 +13,7 @@ import msgspec
 
 # Nobody waits longer for an answer of a container.
 ANSWER_SECONDS = 60.0
-ENGINE = "benchmarks.worker"
+ENGINE = "benchmarks.processes.worker"
 NO_ORDER = "00000000-0000-7000-8000-000000000000"
 
 

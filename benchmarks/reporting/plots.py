@@ -8,7 +8,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.report import FOUND, Result
+from benchmarks.reporting.report import FOUND, Result
 
 INCHES = (8.0, 3.6)
 Draw = Callable[[Figure, Mapping[str, Any]], None]

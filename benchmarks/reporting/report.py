@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 # What `make bench` leaves: a file a benchmark, and the page made of them.
-FOUND = Path(__file__).resolve().parent.parent / "docs" / "performance"
+FOUND = Path(__file__).resolve().parent.parent.parent / "docs" / "performance"
 
 
 class Spread(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.worker import NullSockets
+from benchmarks.processes.worker import NullSockets
 from chalicelib import bootstrap, settings
 from chalicelib.bootstrap import Engine
 from chalicelib.handlers import rest, websocket

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Self
 import msgspec
 from psycopg import AsyncConnection
 
-from benchmarks.parts import Parts
+from benchmarks.processes.parts import Parts
 from chalicelib import bootstrap, settings
 from chalicelib.bootstrap import Engine, Surroundings
 from chalicelib.domain.message import Message

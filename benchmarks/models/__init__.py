@@ -1,0 +1,1 @@
+"""What prices and limits make of the measured figures."""

@@ -1,0 +1,1 @@
+"""What was found, as tables, figures, goals, plots and a page; and how runs are interleaved."""

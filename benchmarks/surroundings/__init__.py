@@ -1,0 +1,1 @@
+"""What stands around them: Postgres, AWS, and the share of a processor."""
