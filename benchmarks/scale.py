@@ -46,8 +46,8 @@ on), to a GET of a random old order and to the bind of a socket to one. *× smal
 smallest size in the same round. Cold is the first answer after the server was restarted, the page cache of the system
 {cache}: connected and planned, but with nothing of the order in memory.
 
-The largest size is what the time of `make bench` allows; `make bench NAMES=million` goes on to a million. Filling is bound by
-the CPU of the two workers, about twice that of the server, and by no single statement.
+The largest size is what the time of `make bench` allows; `make bench NAMES=million` goes on to a million. Filling is
+bound by the CPU of the two workers, about twice that of the server, and by no single statement.
 """.strip()
 # Whose cold answer is the first one's: it has one page, or one that most of its askers share.
 PAGES = ("list", "list, confirmed", "list, pending")
