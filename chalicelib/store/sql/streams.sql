@@ -54,7 +54,8 @@ WITH lagging AS (
       AND s.order_id = ANY(%(order_ids)s)
       AND (s.lease_until IS NULL OR s.lease_until <= engine_now() OR s.lease_holder = %(holder)s)
       AND s.connection_id <> ALL(%(passed_over)s)
-    ORDER BY s.connection_id, s.order_id LIMIT %(most)s
+    -- Not by the bare column, whose index a planner may read whole to save the sorting.
+    ORDER BY s.connection_id || '', s.order_id LIMIT %(most)s
     FOR UPDATE OF s
 ), leased AS (
     UPDATE subscriptions s
