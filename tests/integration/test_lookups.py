@@ -7,13 +7,13 @@ from chalicelib import bootstrap
 from chalicelib.handlers import rest
 from tests.integration.rig import Request, Rig, eventually
 
-LIVING = 40_000
+LIVING = 30_000
 BATCH = 10
 TABLES = ("orders", "order_events_first", "connections", "subscriptions", "submissions", "simulated_swaps")
 # An order is two invocations: they read its row about a dozen times, and each of its few events twice.
 MOST_READ = 25
 # Of an index, most pages for an order: one that is read whole has hundreds.
-MOST_PAGES = 25
+MOST_PAGES = 22
 READ = f"""
 SELECT relname, seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relname IN {TABLES}
 """
@@ -102,7 +102,8 @@ def test_an_old_order_is_found_by_its_key(crowded: tuple[Rig, list[str], int]) -
     for order_id in order_ids:
         rig.show(order_id)
         rig.bind(order_id)
-    for query in ({}, {"status": "pending"}, {"status": "confirmed"}, {"cursor": order_ids[-1]}):
+    # Not of a status of the living, for which all that live may be looked through.
+    for query in ({}, {"status": "confirmed"}, {"cursor": order_ids[-1]}):
         assert rest.orders(Request(query=query)).status == 200
     bootstrap.close()
     eventually(rig.alone)
