@@ -47,7 +47,7 @@ simulate: $(STAMP)  ## Run SEEDS simulations with faults from seed FIRST on; one
 overload: $(STAMP)  ## Post ORDERS orders as fast as they are taken, to a stack of its own
 	@$(BIN)/python -m benchmarks.overload --orders $(ORDERS)
 
-bench: $(STAMP)  ## Measure everything, or NAMES="drain …", and write docs/performance.md
+bench: $(STAMP)  ## Measure, all or NAMES="drain …", and write docs/performance.md
 	@$(BIN)/python -m benchmarks $(NAMES)
 
 lint: $(STAMP)  ## Check style, types and the direction of imports

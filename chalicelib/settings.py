@@ -1,4 +1,4 @@
-"""Every environment variable that the engine reads, typed and documented; read once, on first use."""
+"""The engine's own environment variables, typed and documented; read once, on first use. AWS's are read in aws."""
 
 import os
 from collections.abc import Mapping

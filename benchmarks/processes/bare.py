@@ -19,6 +19,7 @@ from uuid import UUID, uuid4
 import psycopg
 
 from chalicelib.store.statements import load
+from chalicelib.store.streams import MOST_LEASED
 
 ORDERS, STREAMS, LEDGER = load("orders"), load("streams"), load("ledger")
 ROUTING = '{"step":"fetching quotes"}'
@@ -64,23 +65,23 @@ class Bare:
         tx_ids = {row[0]: f"MOCKTX_{uuid4().hex[:24]}" for row in rows}
         metas = [("routing", ROUTING), ("building", BUILDING), ("submitted", SUBMITTED)]
         self._write(rows, "submitted", metas, now, tx_ids)
-        with self._connection.cursor() as cursor:
-            self.statements += 1
-            cursor.execute(
-                "INSERT INTO simulated_swaps "
-                "SELECT t, o, 'succeeded', 'Raydium', 3000000000, 449000000, NULL, now(), now(), now() "
-                "FROM unnest(%s::text[], %s::uuid[]) AS i(t, o) ON CONFLICT (tx_id) DO NOTHING",
-                (list(tx_ids.values()), list(tx_ids)),
-            )
-        self._wait()
-        self._write(rows, "submitted", [], now, tx_ids, base=4, released=True, attempted=True)
+        # Valid for as long as the run takes; its delay is none.
+        swap = {
+            "outcome": "succeeded",
+            "venue": "Raydium",
+            "amount_in": 3000000000,
+            "amount_out": 449000000,
+            "delay": 0,
+        }
+        swaps = [
+            swap | {"tx_id": tx_id, "order_id": str(order_id), "valid_until": "infinity"}
+            for order_id, tx_id in tx_ids.items()
+        ]
+        self._fetch(LEDGER["land"], {"swaps": json.dumps(swaps)})
 
     def _confirm(self, rows: list[Any], now: str) -> None:
-        self._fetch(
-            "SELECT tx_id, outcome, amount_in, amount_out, reason, venue FROM simulated_swaps WHERE tx_id = ANY(%s)",
-            ([row[3] for row in rows],),
-        )
-        self._write(rows, "confirmed", [("confirmed", CONFIRMED)], now, {}, base=4, released=True)
+        self._fetch(LEDGER["look"], {"tx_ids": [row[3] for row in rows]})
+        self._write(rows, "confirmed", [("confirmed", CONFIRMED)], now, {}, base=4)
 
     def _write(
         self,
@@ -91,8 +92,6 @@ class Bare:
         tx_ids: dict[UUID, str],
         *,
         base: int = 1,
-        released: bool = False,
-        attempted: bool = False,
     ) -> None:
         entries = [
             {
@@ -106,8 +105,8 @@ class Bare:
                 "open_tx": tx_ids.get(row[0]),
                 "outcome": "confirmed" if status == "confirmed" else None,
                 "tx_hash": row[3],
-                "released": released,
-                "next_try_ms": 0 if attempted else None,
+                "released": True,
+                "next_try_ms": 0 if tx_ids else None,
                 "crashes": 0,
                 "parked": False,
                 "events": [
@@ -115,7 +114,7 @@ class Bare:
                     for at, (each, meta) in enumerate(metas)
                 ],
                 "submission": None
-                if not tx_ids or attempted
+                if not tx_ids
                 else {
                     "tx_id": tx_ids[row[0]],
                     "attempt": 1,
@@ -132,10 +131,10 @@ class Bare:
 
     def _publish(self, ids: list[UUID]) -> None:
         holder = uuid4()
-        given = {"order_ids": ids, "holder": holder, "passed_over": [], "lease": 15, "most": 100}
+        given = {"order_ids": ids, "holder": holder, "passed_over": [], "lease": 15, "most": MOST_LEASED}
         rows = self._fetch(STREAMS["lease"], given)
         while rows:
-            last = {row[:2]: (row[6], row[3]) for row in rows}
+            last = {row[:2]: (row[7], row[3]) for row in rows}
             self._fetch(
                 STREAMS["release"],
                 {

@@ -32,11 +32,6 @@ DAYS = datetime.timedelta(days=2)
 ROLE = sql.Identifier("engine")
 # Whoever comes from outside shows a password as AWS's servers want it.
 ACCESS = "local all engine scram-sha-256\nlocal all all trust\n"
-# What botocore trusts, as many certificates as a function's own system does.
-TRUSTED = Path(botocore.__file__).parent / "cacert.pem"
-DAYS = datetime.timedelta(days=2)
-# Who may come in how; a function shows its password as AWS's servers want it.
-ACCESS = "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n"
 
 
 @dataclass(frozen=True)
