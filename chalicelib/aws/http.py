@@ -35,6 +35,8 @@ class Connection(asyncio.Protocol):
 
     async def exchange(self, request: bytes) -> Reply:
         """Send a request; returns its reply. Raises NoReply; cancelled, it ends the connection."""
+        if self._transport.is_closing():
+            raise NoReply("the connection was closed before a whole reply")
         self._reply = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         try:

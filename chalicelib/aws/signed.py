@@ -17,8 +17,8 @@ from chalicelib.aws.identity import Identity
 from chalicelib.aws.signature import signed
 from chalicelib.domain.errors import ConfigurationError, NoReply
 
-# Requests under way at once: more than a publisher starts in one pass, so that stalled sockets leave room for others.
-SIDE_BY_SIDE = 128
+# A peer or a NAT may have dropped a connection that idled this long, and a thawed container has not heard of it.
+IDLE_SECONDS = 5.0
 PORTS = {"http": 80, "https": 443}
 HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 
@@ -55,8 +55,8 @@ class SignedClient:
         self._service = service
         self._endpoint = endpoint
         self._identity = identity
-        self._slots = asyncio.Semaphore(SIDE_BY_SIDE)
-        self._kept: list[Connection] = []
+        # Each with the moment since which it idles.
+        self._kept: list[tuple[Connection, float]] = []
 
     async def post(
         self,
@@ -72,37 +72,49 @@ class SignedClient:
         `path` is escaped and follows the endpoint's own; names of `headers` are in lower case.
         """
         keys, region = await self._identity.keys(), self._identity.region
-        async with self._slots:
-            connection = self._take() or await self._open(connect_seconds)
-            path = self._endpoint.base + path
-            # Signed when it is sent: a signature is good for some minutes.
-            given = signed(
-                keys,
-                region=region,
-                service=self._service,
-                path=path,
-                headers={**headers, "host": self._endpoint.authority},
-                body=body,
-                now=datetime.now(UTC),
-            )
-            lines = "".join([f"{name}: {value}\r\n" for name, value in given.items()])
-            head = f"POST {path} HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n"
-            try:
-                async with asyncio.timeout(reply_seconds):
-                    reply = await connection.exchange(head.encode() + body)
-            except TimeoutError as error:
-                raise NoReply(f"{self._endpoint.authority}: no reply in {reply_seconds} s") from error
-            if connection.usable:
-                self._kept.append(connection)
-            return reply
+        connection = self._take() or await self._open(connect_seconds)
+        path = self._endpoint.base + path
+        # Signed when it is sent: a signature is good for some minutes.
+        given = signed(
+            keys,
+            region=region,
+            service=self._service,
+            path=path,
+            headers={**headers, "host": self._endpoint.authority},
+            body=body,
+            now=datetime.now(UTC),
+        )
+        lines = "".join([f"{name}: {value}\r\n" for name, value in given.items()])
+        head = f"POST {path} HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n"
+        try:
+            async with asyncio.timeout(reply_seconds):
+                reply = await connection.exchange(head.encode() + body)
+        except (TimeoutError, NoReply) as error:
+            # What ended one may have ended all; whoever tries again opens a new one.
+            self._forget()
+            if isinstance(error, NoReply):
+                raise
+            raise NoReply(f"{self._endpoint.authority}: no reply in {reply_seconds} s") from error
+        if connection.usable:
+            self._kept.append((connection, asyncio.get_running_loop().time()))
+        return reply
 
     def _take(self) -> Connection | None:
-        # The last one used comes first: it is the least likely to have idled out.
+        # The last one used comes first: where it idled too long, so did the others.
         while self._kept:
-            connection = self._kept.pop()
-            if connection.usable:
+            connection, since = self._kept.pop()
+            if asyncio.get_running_loop().time() - since > IDLE_SECONDS:
+                connection.close()
+                self._forget()
+            elif connection.usable:
                 return connection
         return None
+
+    def _forget(self) -> None:
+        """End all that idle."""
+        kept, self._kept = self._kept, []
+        for connection, _ in kept:
+            connection.close()
 
     async def _open(self, seconds: float | None) -> Connection:
         to = self._endpoint

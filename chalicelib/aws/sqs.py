@@ -19,6 +19,9 @@ CONNECT_SECONDS = 1
 REPLY_SECONDS = 2
 HTTP_OK, HTTP_TOO_MANY, HTTP_FAULT = 200, 429, 500
 
+# What a reply can be to its decoder; one that is nested deeply is a RecursionError.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
 T = TypeVar("T")
 
 
@@ -61,7 +64,7 @@ class Sqs:
             await asyncio.sleep(MOST_PAUSE_SECONDS * fraction(SystemEntropy()))
         try:
             return msgspec.json.decode(answer.body, type=reply)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise QueueError(f"queue: {operation}: the reply can't be read: {error}") from error
 
     @cached_property
@@ -76,7 +79,7 @@ def _refusal(answer: Reply) -> str:
     """Why, in the service's words where it says so."""
     try:
         found = msgspec.json.decode(answer.body, type=_Refusal)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNREADABLE:
         found = _Refusal()
     # The type has a namespace before it.
     return f"{found.type.rpartition('#')[2] or f'status {answer.status}'} {found.message}".strip()

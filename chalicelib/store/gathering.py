@@ -32,13 +32,17 @@ class Gathering(Generic[Wanted, Found]):
             return await result
         finally:
             # Nobody waits for it any more: it must not outlast the invocation.
-            if result.cancelled() and all(each.done() for _, each in [*self._served, *self._waiting]):
+            if result.cancelled() and self._serving and all(each.done() for _, each in [*self._served, *self._waiting]):
                 self._serving.cancel()
+                # It takes a moment to end, and serves nobody who comes meanwhile.
+                self._serving = None
 
     async def _serve(self) -> None:
         while self._waiting:
-            self._served, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-            await self._share(self._served)
+            wanted = [each for each in self._waiting if not each[1].done()]
+            self._served, self._waiting = wanted[:MOST], wanted[MOST:]
+            if self._served:
+                await self._share(self._served)
 
     async def _share(self, served: Sequence[tuple[Wanted, asyncio.Future[Found]]]) -> None:
         try:

@@ -21,6 +21,8 @@ from chalicelib.telemetry import Telemetry
 PASS_SECONDS = 3.0
 # With less time than this left, a pass begins no other push to a socket.
 LEAST_PUSH_SECONDS = 1.0
+# Pushes under way at once; those that wait for their turn have not failed.
+SIDE_BY_SIDE = 128
 # After so long a pass goes on without the sockets that are not served yet.
 PROMPT_SECONDS = 0.5
 # A 410 so soon after the connect may mean that the gateway has not finished opening the socket.
@@ -97,6 +99,7 @@ class Publisher:
         # Sockets that failed since the last drain: a delivery is on its way to them, so they are not tried again here.
         self._failing: set[str] = set()
         self._ending = False
+        self._turns = asyncio.Semaphore(SIDE_BY_SIDE)
 
     def notify(self, order_ids: Collection[UUID]) -> None:
         """These orders have news."""
@@ -130,8 +133,7 @@ class Publisher:
         """Serve lagging subscriptions until there are none: whoever could not get a lease relies on this last look."""
         while not self._ending:
             # One look serves what came up since the last one too.
-            order_ids |= self._news
-            self._news.clear()
+            order_ids, self._news = order_ids | self._news, set()
             # A holder a pass: a lease statement that is repeated after a lost reply finds its own leases free.
             holder = uuid7(self._clock, self._entropy)
             leases = await self._subscriptions.lease(order_ids, holder, self._failing)
@@ -195,15 +197,18 @@ class Publisher:
         for lease in leases:
             cursor = lease.last_seq
             for seq, frame in _frames(lease):
-                left = until - self._clock.monotonic()
-                # A socket that is only far behind, or had no turn, has not failed: the next pass goes on from here.
-                if error or left <= 0 or (pushed and left < LEAST_PUSH_SECONDS):
+                if error:
                     break
-                try:
-                    await self._pusher.push(connection_id, frame, left)
-                except PushError as failure:
-                    error = failure
-                    break
+                async with self._turns:
+                    left = until - self._clock.monotonic()
+                    # A socket that is only far behind, or had no turn, has not failed: the next pass goes on from here.
+                    if left <= 0 or (pushed and left < LEAST_PUSH_SECONDS):
+                        break
+                    try:
+                        await self._pusher.push(connection_id, frame, left)
+                    except PushError as failure:
+                        error = failure
+                        break
                 cursor, pushed = seq, True
             releases.append(Release(connection_id, lease.order_id, cursor, lease.bind_no))
         return _Served(leases[0], releases, error)

@@ -1,10 +1,7 @@
 """Our signed requests against another implementation of the management API than this directory's own."""
 
-import asyncio
-
 import pytest
 
-from chalicelib.aws import signed
 from chalicelib.aws.push import Push
 from chalicelib.domain.errors import ConnectionGone, PushError
 from tests.integration.rig import Rig
@@ -46,25 +43,6 @@ async def test_a_push_without_time_is_not_sent(rig: Rig) -> None:
         with pytest.raises(PushError, match="no time left"):
             await Push(f"http://{address}").push("a-socket=", b"{}", 0)
     assert service.received == []
-
-
-async def test_stalled_sockets_leave_room_for_others_and_more_wait_for_it(rig: Rig) -> None:
-    assert rig.queues
-    stalls = [None] * signed.SIDE_BY_SIDE
-    async with serving(*stalls, reply()) as (service, address), serving(reply()) as (_, another):
-        push = Push(f"http://{address}")
-        stalled = [asyncio.create_task(push.push("stalled", b"{}", 30)) for _ in range(signed.SIDE_BY_SIDE)]
-        waiting = asyncio.create_task(push.push("waiting", b"{}", 30))
-        await service.has(requests=signed.SIDE_BY_SIDE)
-        # With this reply the loop has come by whatever else could be sent.
-        await Push(f"http://{another}").push("another", b"{}", 30)
-        assert len(service.received) == signed.SIDE_BY_SIDE
-        stalled[0].cancel()
-        await waiting
-        for task in stalled:
-            task.cancel()
-        await asyncio.wait(stalled)
-    assert service.received[-1].path == "/@connections/waiting"
 
 
 async def test_a_socket_that_is_gone_is_told_apart(rig: Rig) -> None:

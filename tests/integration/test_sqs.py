@@ -9,7 +9,7 @@ from botocore import auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from chalicelib.aws import sqs
+from chalicelib.aws import signed, sqs
 from chalicelib.aws.queues import Queue
 from chalicelib.aws.sqs import Sqs
 from chalicelib.domain.errors import ConfigurationError, QueueError
@@ -167,6 +167,7 @@ async def test_a_fault_that_stays_is_an_error_after_two_tries(
         b"{",
         b"\xff",
         b'{"Attributes": {}}',
+        b'{"x": ' + b"[" * 50_000,
         b'{"Attributes": {"ApproximateNumberOfMessages": "x"}}',
     ],
 )
@@ -223,6 +224,28 @@ async def test_a_connection_that_ended_while_it_was_idle_is_replaced_without_a_s
             assert await used.send([Message("next")]) == []
     assert (service.connections, len(service.received)) == (4, 5)
     assert caplog.records == []
+
+
+async def test_a_connection_that_idled_too_long_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signed, "IDLE_SECONDS", -1)
+    async with serving(DONE) as (service, address):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{address}")
+        used = queue()
+        for _ in range(3):
+            assert await used.send([Message("one")]) == []
+    assert service.connections == 3
+
+
+async def test_the_second_try_does_not_take_another_connection_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqs, "REPLY_SECONDS", 0.3)
+    async with serving(DONE, DONE, None, DONE) as (service, address):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{address}")
+        used = queue()
+        assert await asyncio.gather(used.send([Message("one")]), used.send([Message("two")])) == [[], []]
+        assert service.connections == 2
+        # As after a thaw: nobody tells that it is gone.
+        assert await used.send([Message("three")]) == []
+    assert (service.connections, len(service.received)) == (3, 4)
 
 
 async def test_calls_side_by_side_get_their_own_replies(monkeypatch: pytest.MonkeyPatch) -> None:

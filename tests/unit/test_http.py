@@ -154,3 +154,11 @@ async def test_garbage_is_an_error_or_waited_for_and_nothing_else(data: bytes, t
             await exchange(opened(), garbage, ended=ended)
         except (NoReply, TimeoutError):
             continue
+
+
+async def test_a_connection_that_ended_takes_no_request() -> None:
+    connection = opened()
+    connection.close()
+    connection.connection_lost(None)
+    with pytest.raises(NoReply):
+        await exchange(connection)

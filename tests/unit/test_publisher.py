@@ -102,9 +102,14 @@ class Pusher:
         self.taken: dict[str, list[int]] = {}
         self.faults: dict[str, list[Exception | None]] = {}
         self.gates: dict[str, asyncio.Event] = {}
+        # These take all the time that a push has.
+        self.stalled: set[str] = set()
         self.news = asyncio.Event()
 
     async def push(self, connection_id: str, data: bytes, seconds: float) -> None:
+        if connection_id in self.stalled:
+            await asyncio.sleep(seconds)
+            raise PushError("out of time")
         if gate := self.gates.get(connection_id):
             await gate.wait()
         fault = self.faults[connection_id].pop(0) if self.faults.get(connection_id) else None
@@ -282,3 +287,19 @@ async def test_draining_waits_for_blocked_sockets_too(stage: Stage) -> None:
     stage.pusher.gates["blocked"].set()
     await drained
     assert stage.pusher.taken["blocked"] == [1]
+
+
+async def test_sockets_that_had_no_turn_are_served_after_those_that_stall_and_are_not_held_back(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PASS_SECONDS", 0.05)
+    stalled = [f"a{number}" for number in range(module.SIDE_BY_SIDE)]
+    healthy = [f"b{number}" for number in range(100)]
+    stage.subscriptions.most = 1000
+    for socket in [*stalled, *healthy]:
+        stage.follow(socket, A)
+    stage.pusher.stalled |= set(stalled)
+    stage.log(A, 1)
+    await stage.publisher.drain(PATIENCE)
+    assert {socket: stage.pusher.taken.get(socket) for socket in healthy} == {socket: [1] for socket in healthy}
+    assert set(stage.subscriptions.held_back) == set(stalled)
