@@ -6,9 +6,8 @@ from functools import partial
 
 import msgspec
 
-from benchmarks.drain import environment
 from benchmarks.processes.accepting import Part
-from benchmarks.processes.fleet import Container
+from benchmarks.processes.fleet import Container, environment
 from benchmarks.reporting.bar import Bar
 from benchmarks.reporting.report import Goal, Result, Spread, Table, run
 from benchmarks.reporting.rounds import interleaved

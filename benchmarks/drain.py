@@ -1,15 +1,13 @@
 """`python -m benchmarks.drain`: how fast accepted orders are worked off and what that costs, next to two baselines."""
 
 import contextlib
-import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import msgspec
 
-from benchmarks.processes.fleet import ENGINE, Fleet
+from benchmarks.processes.fleet import ENGINE, Fleet, drained, environment
 from benchmarks.processes.parts import PARTS
 from benchmarks.reporting.bar import Bar
 from benchmarks.reporting.report import Goal, Result, Spread, Table, run
@@ -81,38 +79,18 @@ def _variants(found: Database, sink: Sink, open_parts: contextlib.ExitStack) -> 
     return variants
 
 
-def environment(found: Database, sink: Sink) -> dict[str, str]:
-    """A container's settings, as the template gives them."""
-    return {
-        **os.environ,
-        "DATABASE_URL": found.url,
-        "VENUE_TIME_SCALE": "0",
-        "PUSH_ENDPOINT": sink.endpoint,
-        "AWS_ENDPOINT_URL": sink.endpoint,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "benchmark",
-        "AWS_SECRET_ACCESS_KEY": "benchmark",
-    }
-
-
 def _name(kind: str, size: int, distance: float = 0.0) -> str:
     return f"{kind}, {size}" + (f", {distance * 1000:g} ms" if distance else "")
 
 
 def _drain(found: Database, fleet: Fleet, size: int, kind: str, orders: int = ORDERS) -> Run:
     order_ids = found.accept(orders, watched=kind != UPDATES)
-    # Connections that idled are looked at before they are used.
-    fleet.warm()
-    server, started = found.cpu(), time.monotonic()
-    answers = fleet.drain(order_ids, size)
-    seconds, server = time.monotonic() - started, found.cpu() - server
-    if left := found.unfinished(order_ids):
-        raise RuntimeError(f"{kind} left {left} of {orders} orders unfinished")
+    done = drained(found, fleet, order_ids, size)
     return Run(
-        rate=orders / seconds,
-        client=sum(answer.cpu for answer in answers) / orders * 1e6,
-        server=server / orders * 1e6,
-        statements=sum(answer.statements for answer in answers) / len(answers),
+        rate=done.rate,
+        client=done.client,
+        server=done.server,
+        statements=sum(answer.statements for answer in done.answers) / len(done.answers),
     )
 
 

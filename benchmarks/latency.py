@@ -14,9 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.drain import environment
 from benchmarks.processes.clients import EXAMPLE, follow
-from benchmarks.processes.fleet import Answer, Container, Fleet, Queue
+from benchmarks.processes.fleet import Answer, Container, Fleet, Queue, environment
 from benchmarks.reporting.bar import Bar
 from benchmarks.reporting.report import Goal, Result, Spread, Table, percentile, run
 from benchmarks.reporting.rounds import interleaved

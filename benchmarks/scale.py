@@ -12,9 +12,8 @@ from typing import TypeVar
 
 import msgspec
 
-from benchmarks.drain import environment
 from benchmarks.processes.blocks import READS, blocks
-from benchmarks.processes.fleet import Fleet
+from benchmarks.processes.fleet import Fleet, drained, environment
 from benchmarks.processes.reading import Reader
 from benchmarks.reporting.bar import Bar
 from benchmarks.reporting.report import Goal, Result, Spread, Table, run
@@ -119,21 +118,8 @@ class Stored:
 
     def round(self) -> Round:
         """Drain fresh orders and ask for old ones."""
-        found = self.database
-        order_ids = found.accept(DRAINED)
-        # Connections that idled are looked at before they are used.
-        self.fleet.warm()
-        spent, started = found.cpu(), time.monotonic()
-        answers = self.fleet.drain(order_ids, BATCH)
-        seconds, spent = time.monotonic() - started, found.cpu() - spent
-        if left := found.unfinished(order_ids):
-            raise RuntimeError(f"{left} of {DRAINED} orders were left unfinished")
-        return Round(
-            rate=DRAINED / seconds,
-            client=sum(answer.cpu for answer in answers) / DRAINED * 1e6,
-            server=spent / DRAINED * 1e6,
-            answers=self.ask(ASKED),
-        )
+        done = drained(self.database, self.fleet, self.database.accept(DRAINED), BATCH)
+        return Round(rate=done.rate, client=done.client, server=done.server, answers=self.ask(ASKED))
 
     def touched(self) -> dict[str, float]:
         """How many blocks the statements behind answers touch."""

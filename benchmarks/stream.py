@@ -8,8 +8,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from benchmarks.drain import environment
-from benchmarks.processes.fleet import Fleet
+from benchmarks.processes.fleet import Fleet, environment
 from benchmarks.reporting.report import Goal, Result, Spread, Table, percentile, run
 from benchmarks.reporting.rounds import interleaved
 from benchmarks.surroundings.database import Database, database

@@ -2,6 +2,7 @@
 
 import heapq
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -10,6 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Self
 
 import msgspec
+
+from benchmarks.surroundings.database import Database
+from benchmarks.surroundings.sink import Sink
 
 # Nobody waits longer for an answer of a container.
 ANSWER_SECONDS = 60.0
@@ -174,3 +178,44 @@ class Fleet:
             thread.join()
         if failures:
             raise failures[0]
+
+
+class Drained(msgspec.Struct, frozen=True):
+    """One timed drain: orders a second, core-µs an order of the containers and of the database server, all answers."""
+
+    rate: float
+    client: float
+    server: float
+    answers: list[Answer]
+
+
+def drained(found: Database, fleet: Fleet, order_ids: Sequence[str], most: int) -> Drained:
+    """Time a fleet on accepted orders, in batches of at most so many. Raises RuntimeError where it leaves some."""
+    # Connections that idled are looked at before they are used.
+    fleet.warm()
+    server, started = found.cpu(), time.monotonic()
+    answers = fleet.drain(order_ids, most)
+    seconds, server = time.monotonic() - started, found.cpu() - server
+    orders = len(order_ids)
+    if left := found.unfinished(order_ids):
+        raise RuntimeError(f"{left} of {orders} orders were left unfinished")
+    return Drained(
+        rate=orders / seconds,
+        client=sum(answer.cpu for answer in answers) / orders * 1e6,
+        server=server / orders * 1e6,
+        answers=answers,
+    )
+
+
+def environment(found: Database, sink: Sink) -> dict[str, str]:
+    """A container's settings, as the template gives them."""
+    return {
+        **os.environ,
+        "DATABASE_URL": found.url,
+        "VENUE_TIME_SCALE": "0",
+        "PUSH_ENDPOINT": sink.endpoint,
+        "AWS_ENDPOINT_URL": sink.endpoint,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "benchmark",
+        "AWS_SECRET_ACCESS_KEY": "benchmark",
+    }

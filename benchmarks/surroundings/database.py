@@ -2,7 +2,7 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +76,9 @@ class Database:
         """Open so many sockets for each of some orders, to follow it from where it is."""
         self._connection.execute(FOLLOW, {"order_ids": order_ids, "sockets": sockets})
 
-    def unfinished(self, order_ids: list[str]) -> int:
+    def unfinished(self, order_ids: Sequence[str]) -> int:
         """How many of some orders are not confirmed, or lack frames."""
-        return int(self.fetch(UNFINISHED, order_ids)[0][0])
+        return int(self.fetch(UNFINISHED, list(order_ids))[0][0])
 
     def fetch(self, statement: str, *params: Any) -> list[tuple[Any, ...]]:
         """Run a statement of the benchmark's own."""
