@@ -21,7 +21,11 @@ SIZES = (10, 100)
 # What a round trip to a database in the same region adds.
 DISTANCE_SECONDS = 0.001
 BARE = "benchmarks.processes.bare"
-ENGINE_NULL, ENGINE_SINK, COALESCED, UPDATES = "engine, null sockets", "engine, HTTP sink", "baseline 1", "baseline 2"
+ENGINE_NULL, ENGINE_SINK, UPDATES = "engine, null sockets", "engine, HTTP sink", "single updates"
+BARE_ROWS, EARLY, TASKS = "bare rows", "bare rows, routing told first", "the same, a task an order"
+# What is repeated at a distance.
+FAR = (ENGINE_NULL, BARE_ROWS, UPDATES)
+ALL = (ENGINE_NULL, ENGINE_SINK, TASKS, EARLY, BARE_ROWS, UPDATES)
 # The original has ten orders in hand at once.
 UPDATES_AT_ONCE = 10
 PROFILED = 3000
@@ -34,12 +38,14 @@ cores with them. All is the engine's own but the queues, which hand messages ove
 costs nothing, with the sink it is a signed HTTP request to another process on the same cores. An order is two
 invocations: one to its transaction, one to its confirmation.
 
-Baseline 1 is psycopg alone: it writes and reads the same rows as the engine, the publisher's statements included,
+*Bare rows* is psycopg alone: it writes and reads the same rows as the engine, the publisher's statements included,
 with the engine's own SQL, one statement a batch for each step, the three events of an attempt at once, in one
-synchronous process a worker. Baseline 2 is what a plain engine does: one UPDATE an order, ten in flight, no log, no
-claim, no socket. Ratios are made round by round. Core-µs are CPU time: *client* is the worker processes, *server* is
-Postgres with all its processes. {DISTANCE_SECONDS * 1000:g} ms rows add that to each round trip, as a database in the
-same region does.
+synchronous process a worker. *Single updates* is what a plain engine does: one UPDATE an order, ten in flight, no log,
+no claim, no socket. Between bare rows and the engine lie two more steps, which show what the distance is made of:
+`routing` written before there are quotes, since a client is to see it while they are fetched; and each order a task
+on an event loop, since orders wait for quotes and chains side by side. Ratios are made round by round. Core-µs are CPU
+time: *client* is the worker processes, *server* is Postgres with all its processes. {DISTANCE_SECONDS * 1000:g} ms rows
+add that to each round trip, as a database in the same region does.
 """.strip()
 
 
@@ -66,12 +72,14 @@ def _variants(found: Database, sink: Sink, open_parts: contextlib.ExitStack) -> 
     kinds: dict[str, tuple[str, list[str]]] = {
         ENGINE_NULL: (ENGINE, ["--null-sockets"]),
         ENGINE_SINK: (ENGINE, []),
-        COALESCED: (BARE, []),
+        BARE_ROWS: (BARE, []),
+        EARLY: (BARE, ["--early"]),
+        TASKS: (BARE, ["--tasks"]),
         UPDATES: (BARE, [f"--updates={UPDATES_AT_ONCE // WORKERS}"]),
     }
     variants: dict[str, Callable[[], Run]] = {}
     for kind, (module, options) in kinds.items():
-        for distance in (0.0, DISTANCE_SECONDS) if kind != ENGINE_SINK else (0.0,):
+        for distance in (0.0, DISTANCE_SECONDS) if kind in FAR else (0.0,):
             given = [*options, far] if distance else options
             fleet = open_parts.enter_context(Fleet(WORKERS, environment(found, sink), given, module))
             for size in SIZES:
@@ -106,13 +114,13 @@ def _parts(found: Database, size: int) -> dict[str, float]:
 
 def _rows(runs: Mapping[str, list[Run]], distance: float) -> Iterator[list[str]]:
     for size in SIZES:
-        for kind in (ENGINE_NULL, ENGINE_SINK, COALESCED, UPDATES):
+        for kind in ALL:
             many = runs.get(_name(kind, size, distance))
             if many:
                 yield [
                     _name(kind, size),
                     Spread.of([each.rate for each in many]).text(),
-                    Spread.of(ratios(runs, kind, COALESCED, size, distance)).text(2),
+                    Spread.of(ratios(runs, kind, BARE_ROWS, size, distance)).text(2),
                     Spread.of(ratios(runs, kind, UPDATES, size, distance)).text(2),
                     f"{Spread.of([each.client for each in many]).median:,.0f}",
                     f"{Spread.of([each.server for each in many]).median:,.0f}",
@@ -127,7 +135,7 @@ def ratios(runs: Mapping[str, list[Run]], kind: str, baseline: str, size: int, d
 
 
 def _result(runs: Mapping[str, list[Run]], parts: Mapping[int, Mapping[str, float]]) -> Result:
-    columns = ["", "orders/s", "× baseline 1", "× baseline 2", "client µs", "server µs", "statements"]
+    columns = ["", "orders/s", "× bare rows", "× single updates", "client µs", "server µs", "statements"]
     pushes = {
         size: _median(runs, _name(ENGINE_SINK, size), "client") - _median(runs, _name(ENGINE_NULL, size), "client")
         for size in SIZES
@@ -152,7 +160,7 @@ def _result(runs: Mapping[str, list[Run]], parts: Mapping[int, Mapping[str, floa
         figures={
             **{
                 f"{kind}, {size}": {field: _median(runs, _name(kind, size), field) for field in Run.__struct_fields__}
-                for kind in (ENGINE_NULL, ENGINE_SINK, COALESCED, UPDATES)
+                for kind in ALL
                 for size in SIZES
             },
             "parts": {str(size): dict(parts[size]) | {"push": pushes[size]} for size in SIZES},
@@ -166,7 +174,7 @@ def _median(runs: Mapping[str, list[Run]], name: str, field: str) -> float:
 
 def _goals(runs: Mapping[str, list[Run]]) -> Iterator[Goal]:
     wanted: list[tuple[str, str, int, float]] = [
-        *((ENGINE_NULL, COALESCED, size, LEAST_OF_BARE) for size in SIZES),
+        *((ENGINE_NULL, BARE_ROWS, size, LEAST_OF_BARE) for size in SIZES),
         *((ENGINE_NULL, UPDATES, size, TIMES_UPDATES[size]) for size in SIZES),
         *((ENGINE_SINK, UPDATES, size, 1.0) for size in SIZES),
     ]
@@ -177,17 +185,24 @@ def _goals(runs: Mapping[str, list[Run]]) -> Iterator[Goal]:
             f"≥ {least:g}",
             f"{found:.2f}",
             found >= least,
-            "" if found >= least or baseline != UPDATES else _why(runs, size),
+            "" if found >= least else _why(runs, size, baseline),
         )
 
 
-def _why(runs: Mapping[str, list[Run]], size: int) -> str:
-    """What the baseline of single updates leaves out, in its own figures."""
-    bare = Spread.of(ratios(runs, COALESCED, UPDATES, size)).median
-    update: dict[str, Any] = {field: _median(runs, _name(UPDATES, size), field) for field in ("client", "server")}
+def _why(runs: Mapping[str, list[Run]], size: int, baseline: str) -> str:
+    """What a baseline leaves out, in the figures of its run."""
+    if baseline == UPDATES:
+        bare = Spread.of(ratios(runs, BARE_ROWS, UPDATES, size)).median
+        update: dict[str, Any] = {field: _median(runs, _name(UPDATES, size), field) for field in ("client", "server")}
+        return (
+            f"one UPDATE costs {update['client']:.0f} + {update['server']:.0f} core-µs here; the bare rows of an "
+            f"order, without any engine, already reach only {bare:.2f} of it"
+        )
+    early, tasks = (Spread.of(ratios(runs, kind, BARE_ROWS, size)).median for kind in (EARLY, TASKS))
+    spent = {kind: _median(runs, _name(kind, size), "client") for kind in (ENGINE_NULL, TASKS)}
     return (
-        f"one UPDATE costs {update['client']:.0f} + {update['server']:.0f} core-µs here; the bare rows of an order, "
-        f"without any engine, already reach only {bare:.2f} of it"
+        f"without any engine, the same rows reach {early:.2f} with `routing` told before the quotes, and {tasks:.2f} "
+        f"with a task an order; route, frames, log and guards are {spent[ENGINE_NULL] - spent[TASKS]:.0f} core-µs more"
     )
 
 
