@@ -37,8 +37,12 @@ class OrderStore(Protocol):
         """Forget idempotency keys that are free again."""
         ...
 
-    async def roll_events(self, keep: timedelta | None) -> list[tuple[str, str]]:
-        """Make room for coming events, and drop old ones; returns (what was done, partition) of each change."""
+    async def make_events(self, keep: timedelta | None) -> list[tuple[str, str]]:
+        """Make room for coming events; returns (what was done, partition) of each change."""
+        ...
+
+    async def drop_events(self, keep: timedelta | None) -> list[tuple[str, str]]:
+        """Drop old events; returns the same."""
         ...
 
 
@@ -86,19 +90,21 @@ class Sweeper:
             self._dead_letters, "parked orders", self._orders.due_parked(MOST_WHILE_BEHIND)
         )
         lagging, _ = await self._send(self._deliveries, "sockets", self._lagging())
-        await self._forget("sockets", self._sockets.expire(MOST_EXPIRED))
-        await self._forget("idempotency keys", self._orders.expire_keys(MOST_EXPIRED_KEYS))
-        await self._forget("events", self._roll_events())
+        await self._step("expired sockets", self._sockets.expire(MOST_EXPIRED))
+        await self._step("expired idempotency keys", self._orders.expire_keys(MOST_EXPIRED_KEYS))
+        # Each by itself: old events that can't be dropped must not keep coming ones from their room.
+        await self._step("room for coming events", self._roll(self._orders.make_events(self._keep_events)))
+        await self._step("expired events", self._roll(self._orders.drop_events(self._keep_events)))
         self._telemetry.swept(due, parked, lagging)
 
-    async def _forget(self, what: str, forgetting: Awaitable[None]) -> None:
+    async def _step(self, what: str, step: Awaitable[None]) -> None:
         try:
-            await forgetting
+            await step
         except (Unavailable, StatementRefused) as error:
-            self._telemetry.failure(f"expired {what} left to the next sweep", error)
+            self._telemetry.failure(f"{what} left to the next sweep", error)
 
-    async def _roll_events(self) -> None:
-        for done, partition in await self._orders.roll_events(self._keep_events):
+    async def _roll(self, changes: Awaitable[list[tuple[str, str]]]) -> None:
+        for done, partition in await changes:
             if done == "full":
                 self._telemetry.failure("new events are not dropped", "too many rows to move", partition=partition)
             else:

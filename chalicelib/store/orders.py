@@ -149,12 +149,20 @@ class Orders:
         """Forget idempotency keys that are free again."""
         await self._database.insist(_SQL["expire_keys"], {"most": most})
 
-    async def roll_events(self, keep: timedelta | None) -> list[tuple[str, str]]:
-        """Make room for coming events, and drop those of orders that ended and are older than `keep`; None keeps all.
+    async def make_events(self, keep: timedelta | None) -> list[tuple[str, str]]:
+        """Make room for coming events, in partitions that suit `keep`; None keeps all.
 
         Returns (what was done, partition) of each change. Safe to run at any moment, and twice.
         """
-        rows = await self._database.insist(_SQL["roll_events"], {"keep": keep})
+        rows = await self._database.insist(_SQL["make_events"], {"keep": keep})
+        return [(done, partition) for done, partition in rows]
+
+    async def drop_events(self, keep: timedelta | None) -> list[tuple[str, str]]:
+        """Drop events of orders that ended and are older than `keep`, a partition a call; None keeps all.
+
+        The same otherwise; a partition that can't be dropped is an error and stays.
+        """
+        rows = await self._database.insist(_SQL["drop_events"], {"keep": keep})
         return [(done, partition) for done, partition in rows]
 
     async def migration(self) -> str:

@@ -17,7 +17,8 @@ from tests.integration.sessions import Session
 
 ORDERS, STREAMS, OPERATIONS = load("orders"), load("streams"), load("operations")
 DAY = 86_400
-ROLL = "SELECT done, partition FROM engine_roll_events('90 days')"
+MAKE = "SELECT done, partition FROM engine_make_events('90 days')"
+DROP = "SELECT done, partition FROM engine_drop_events('90 days')"
 # The first partition ends 30 days after the migration, and its youngest order is 90 days old so much later.
 ALL_OLD = 121 * DAY
 
@@ -61,7 +62,8 @@ def test_there_are_few_partitions_however_long_events_are_kept(rig: Rig) -> None
     for days in (9, 90, 900):
         for _ in range(30):
             rig.advance(days * DAY / 6)
-            rig.sql(f"SELECT engine_roll_events('{days} days')")
+            rig.sql(f"SELECT engine_make_events('{days} days')")
+            rig.sql(f"SELECT engine_drop_events('{days} days')")
         assert 4 <= len(partitions(rig)) <= 6
 
 
@@ -116,7 +118,7 @@ def test_rows_of_the_default_partition_move_to_a_new_one(rig: Rig) -> None:
     )[:1]
     assert held_in(rig, late) == {"order_events_default"}
     rig.advance(29 * DAY)
-    assert rig.sql("SELECT done FROM engine_roll_events('90 days', 1)") == [("full",)]
+    assert rig.sql("SELECT done FROM engine_make_events('90 days', 1)") == [("full",)]
     assert held_in(rig, late) == {"order_events_default"}
     rig.sweep()
     assert held_in(rig, late) == {partitions(rig)[-1]}
@@ -129,22 +131,50 @@ def test_a_default_partition_that_is_full_does_not_keep_old_events(rig: Rig) -> 
     rig.sweep()
     rig.sql("INSERT INTO order_events SELECT gen_random_uuid(), 1, 'pending', '{}', now() FROM generate_series(1, 9)")
     rig.advance(96 * DAY)
-    assert rig.sql("SELECT * FROM engine_roll_events('90 days', 1)") == [
-        ("full", "order_events_default"),
-        ("dropped", "order_events_first"),
-    ]
+    assert rig.sql("SELECT * FROM engine_make_events('90 days', 1)") == [("full", "order_events_default")]
+    assert rig.sql(DROP) == [("dropped", "order_events_first")]
 
 
-def test_of_two_at_once_one_does_it_and_the_other_does_not_wait(rig: Rig, session: Callable[[], Session]) -> None:
+@pytest.mark.parametrize(("statement", "done"), [(MAKE, "made"), (DROP, "dropped")])
+def test_of_two_at_once_one_does_it_and_the_other_does_not_wait(
+    rig: Rig, session: Callable[[], Session], statement: str, done: str
+) -> None:
     rig.advance(25 * DAY)
     rig.sweep()
     rig.advance(96 * DAY)
+    before = len(partitions(rig))
     first = session()
-    assert [done for done, _ in first.run(ROLL, {})] == ["made", "dropped"]
-    assert rig.sql(ROLL) == []
+    assert [found for found, _ in first.run(statement, {})] == [done]
+    assert rig.sql(statement) == []
     first.connection.commit()
-    assert rig.sql(ROLL) == []
-    assert len(partitions(rig)) == 2
+    assert rig.sql(statement) == []
+    assert abs(len(partitions(rig)) - before) == 1
+
+
+@pytest.mark.parametrize("hindrance", ["a lock", "a dependent object"])
+def test_old_events_that_cannot_be_dropped_keep_no_room_from_coming_ones(
+    rig: Rig, session: Callable[[], Session], capsys: pytest.CaptureFixture[str], hindrance: str
+) -> None:
+    rig.advance(25 * DAY)
+    rig.sweep()
+    rig.advance(96 * DAY)
+    hindering = session()
+    if hindrance == "a lock":
+        hindering.run("SELECT * FROM order_events_first", {})
+    else:
+        rig.sql("CREATE VIEW somebodys AS SELECT * FROM order_events_first")
+    before = partitions(rig)
+    rig.sweep()
+    assert partitions(rig)[:-1] == before
+    told = "expired events left to the next sweep"
+    failures = [line for line in capsys.readouterr().out.splitlines() if told in line]
+    assert len(failures) == 1
+    assert ("lock timeout" if hindrance == "a lock" else "depend on it") in failures[0]
+    # And when nothing hinders any more, they are dropped.
+    hindering.connection.commit()
+    rig.sql("DROP VIEW IF EXISTS somebodys")
+    rig.sweep()
+    assert "order_events_first" not in partitions(rig)
 
 
 def test_a_long_reader_only_puts_it_off(rig: Rig, session: Callable[[], Session]) -> None:
@@ -230,10 +260,9 @@ def test_explain_says_that_the_events_are_gone(rig: Rig, operate: Operator) -> N
     assert len(rig.show(repeated)["events"]) == 1
 
 
-def test_only_the_owner_may_drop_events(rig: Rig) -> None:
-    assert rig.sql("SELECT has_function_privilege('pg_monitor', 'engine_roll_events(interval, int)', 'EXECUTE')") == [
-        (False,)
-    ]
+@pytest.mark.parametrize("function", ["engine_make_events(interval, int)", "engine_drop_events(interval)"])
+def test_only_the_owner_may_make_and_drop_partitions(rig: Rig, function: str) -> None:
+    assert rig.sql("SELECT has_function_privilege('pg_monitor', %s, 'EXECUTE')", function) == [(False,)]
 
 
 # What statements read.
@@ -258,7 +287,7 @@ def test_statements_read_the_partition_of_their_order_and_no_other(rig: Rig, mod
     rig.invoke(order_id)
     for _ in range(3):
         rig.advance(365 * DAY)
-        rig.sql("SELECT engine_roll_events(NULL)")
+        rig.sql("SELECT engine_make_events(NULL)")
     assert len(partitions(rig)) == 4
     socket = rig.connect()
     rig.sql("UPDATE connections SET open = true")

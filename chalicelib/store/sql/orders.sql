@@ -193,8 +193,11 @@ DELETE FROM idempotency_keys WHERE key = ANY(ARRAY(
     ORDER BY expires_at LIMIT %(most)s FOR UPDATE SKIP LOCKED
 ))
 
--- name: roll_events
-SELECT done, partition FROM engine_roll_events(%(keep)s)
+-- name: make_events
+SELECT done, partition FROM engine_make_events(%(keep)s)
+
+-- name: drop_events
+SELECT done, partition FROM engine_drop_events(%(keep)s)
 
 -- name: migration
 SELECT coalesce(max(migration_id), 'none') FROM _yoyo_migration
