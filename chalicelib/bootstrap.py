@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from chalicelib import settings
+from chalicelib.aws.identity import Identity
 from chalicelib.aws.push import Push
 from chalicelib.aws.queues import Queue
 from chalicelib.aws.sqs import Sqs
@@ -87,13 +88,14 @@ def real(given: Settings) -> Surroundings:
     """The machine, AWS, and the market that the settings name."""
     clock, entropy = SystemClock(), SystemEntropy()
     telemetry = Telemetry(given.log_level, given.aws_lambda_function_name)
+    identity = Identity()
     return Surroundings(
         loop=LoopThread(),
         clock=clock,
         entropy=entropy,
         connect=connect,
-        queue=partial(Queue, Sqs(), report=telemetry.failure),
-        pusher=Push(given.push_endpoint),
+        queue=partial(Queue, Sqs(identity), report=telemetry.failure),
+        pusher=Push(given.push_endpoint, identity),
         market=partial(simulated_market, given, clock=clock, entropy=entropy),
         telemetry=telemetry,
     )

@@ -9,7 +9,7 @@ from chalicelib.aws.signature import Keys
 from chalicelib.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from chalicelib.aws.chain import Chain
+    from chalicelib.aws.provider import Provider
 
 
 class Identity:
@@ -18,14 +18,14 @@ class Identity:
     @cached_property
     def region(self) -> str:
         """Raises ConfigurationError where none is named."""
-        named = os.environ.get("AWS_DEFAULT_REGION") or self._chain.region()
+        named = os.environ.get("AWS_DEFAULT_REGION") or self._provider.region()
         if not named:
             raise ConfigurationError("AWS settings: no region, set AWS_DEFAULT_REGION")
         return named
 
     def check(self) -> None:
         """Raises ConfigurationError where region or credentials can't be read; that there are none shows in a call."""
-        _ = self.region, self._lasting or self._chain.credentials
+        _ = self.region, self._lasting or self._provider.credentials
 
     async def keys(self) -> Keys:
         """The credentials that are valid now. Raises ConfigurationError."""
@@ -44,10 +44,10 @@ class Identity:
         return Keys(access_key, secret_key, token)
 
     @cached_property
-    def _chain(self) -> "Chain":
-        from chalicelib.aws.chain import Chain  # noqa: PLC0415 - it says itself why
+    def _provider(self) -> "Provider":
+        from chalicelib.aws.provider import Provider  # noqa: PLC0415 - it says itself why
 
-        return Chain()
+        return Provider()
 
     def _current(self) -> Keys | None:
-        return self._chain.current()
+        return self._provider.current()

@@ -4,8 +4,8 @@ import asyncio
 from functools import cached_property
 from urllib.parse import quote
 
+from chalicelib.aws.client import Endpoint, SignedClient
 from chalicelib.aws.identity import Identity
-from chalicelib.aws.signed import Endpoint, SignedClient
 from chalicelib.domain.errors import ConfigurationError, ConnectionGone, NoReply, PushError
 
 HEADERS = {"content-type": "application/json"}
@@ -14,10 +14,14 @@ HTTP_GONE = 410
 
 
 class Push:
-    """PostToConnection, never tried again: the account's rate is shared with the POSTs."""
+    """PostToConnection, never tried again: the account's rate is shared with the POSTs.
 
-    def __init__(self, endpoint: str) -> None:
+    Calls in the name of `identity`, or of one of its own.
+    """
+
+    def __init__(self, endpoint: str, identity: Identity | None = None) -> None:
         self._endpoint = endpoint
+        self._identity = identity or Identity()
 
     async def push(self, connection_id: str, data: bytes, seconds: float) -> None:
         """Send one frame. Raises ConnectionGone on 410, PushError on any other failure or after `seconds`."""
@@ -41,4 +45,4 @@ class Push:
 
     @cached_property
     def _client(self) -> SignedClient:
-        return SignedClient("execute-api", Endpoint.of(self._endpoint), Identity())
+        return SignedClient("execute-api", Endpoint.of(self._endpoint), self._identity)

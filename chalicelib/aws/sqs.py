@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from chalicelib.aws.client import Endpoint, SignedClient
 from chalicelib.aws.http import Reply
 from chalicelib.aws.identity import Identity
-from chalicelib.aws.signed import Endpoint, SignedClient
 from chalicelib.domain.clock import SystemEntropy, fraction
 from chalicelib.domain.errors import ConfigurationError, NoReply, QueueError
 
@@ -31,10 +31,13 @@ class _Refusal(msgspec.Struct):
 
 
 class Sqs:
-    """SQS at AWS_ENDPOINT_URL_SQS, at AWS_ENDPOINT_URL or in the region, found on first use."""
+    """SQS at AWS_ENDPOINT_URL_SQS, at AWS_ENDPOINT_URL or in the region, found on first use.
 
-    def __init__(self) -> None:
-        self._identity = Identity()
+    Called in the name of `identity`, or of one of its own.
+    """
+
+    def __init__(self, identity: Identity | None = None) -> None:
+        self._identity = identity or Identity()
 
     def check(self) -> None:
         """Raises ConfigurationError where no call could be made with the settings."""

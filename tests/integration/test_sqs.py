@@ -9,7 +9,7 @@ from botocore import auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from chalicelib.aws import signed, sqs
+from chalicelib.aws import client, sqs
 from chalicelib.aws.queues import Queue
 from chalicelib.aws.sqs import Sqs
 from chalicelib.domain.errors import ConfigurationError, QueueError
@@ -227,7 +227,7 @@ async def test_a_connection_that_ended_while_it_was_idle_is_replaced_without_a_s
 
 
 async def test_a_connection_that_idled_too_long_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signed, "IDLE_SECONDS", -1)
+    monkeypatch.setattr(client, "IDLE_SECONDS", -1)
     async with serving(DONE) as (service, address):
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{address}")
         used = queue()

@@ -15,7 +15,7 @@ from chalicelib.aws.signature import Keys
 from chalicelib.domain.errors import ConfigurationError
 
 
-class Chain:
+class Provider:
     """One botocore session. All of it may block, and raises ConfigurationError."""
 
     def __init__(self) -> None:
