@@ -69,6 +69,14 @@ class LoopThread:
         self.loop.close()
 
 
+class Client(Protocol):
+    """What holds connections."""
+
+    async def close(self) -> None:
+        """End them."""
+        ...
+
+
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """All that a container meets outside itself, so that a simulation can stand in for the whole of it."""
 
@@ -79,6 +87,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     # The queue of a name or URL.
     queue: Callable[[str], MessageQueue]
     pusher: Pusher
+    # Those behind queues and pusher, which end with the container.
+    clients: Sequence[Client]
     # The venues, and the chain whose ledger is kept there.
     market: Callable[[Ledger], tuple[Sequence[Venue], Chain]]
     telemetry: Telemetry
@@ -89,13 +99,15 @@ def real(given: Settings) -> Surroundings:
     clock, entropy = SystemClock(), SystemEntropy()
     telemetry = Telemetry(given.log_level, given.aws_lambda_function_name)
     identity = Identity()
+    sqs, push = Sqs(identity), Push(given.push_endpoint, identity)
     return Surroundings(
         loop=LoopThread(),
         clock=clock,
         entropy=entropy,
         connect=connect,
-        queue=partial(Queue, Sqs(identity), report=telemetry.failure),
-        pusher=Push(given.push_endpoint, identity),
+        queue=partial(Queue, sqs, report=telemetry.failure),
+        pusher=push,
+        clients=(sqs, push),
         market=partial(simulated_market, given, clock=clock, entropy=entropy),
         telemetry=telemetry,
     )
@@ -111,6 +123,7 @@ class Engine:
         database = partial(Database, given.database_url, clock, around.connect, pooler=given.database_pooler)
         # Publishing has a connection of its own: it never holds up a write-ahead.
         self.work, self.publishing = database(name="order-engine work"), database(name="order-engine publishing")
+        self._clients: tuple[Client, ...] = (self.work, self.publishing, *around.clients)
         self.orders = Orders(self.work, clock, entropy)
         self.orders_queue = around.queue(given.orders_queue)
         dead_letters, deliveries = around.queue(given.dead_letters_queue), around.queue(given.deliveries_queue)
@@ -173,8 +186,8 @@ class Engine:
 
     def close(self) -> None:
         """End the container: its connections and its loop."""
-        self.run(self.work.close())
-        self.run(self.publishing.close())
+        for client in self._clients:
+            self.run(client.close())
         self.loop.close()
 
     async def _reported(self, work: Coroutine[Any, Any, T]) -> T:

@@ -4,9 +4,9 @@ import asyncio
 import os
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -49,14 +49,25 @@ class Endpoint(NamedTuple):
 
 
 class SignedClient:
-    """Used by one event loop only, whose connections these are."""
+    """Used by one event loop only, whose connections these are. `where` finds its endpoint, on first use."""
 
-    def __init__(self, service: str, endpoint: Endpoint, identity: Identity) -> None:
+    def __init__(self, service: str, where: Callable[[], Endpoint], identity: Identity) -> None:
         self._service = service
-        self._endpoint = endpoint
+        self._where = where
         self._identity = identity
         # Each with the moment since which it idles.
         self._kept: list[tuple[Connection, float]] = []
+
+    @cached_property
+    def endpoint(self) -> Endpoint:
+        """Raises ConfigurationError where the settings name none."""
+        return self._where()
+
+    async def close(self) -> None:
+        """End the connections that idle; the next request opens another."""
+        self._forget()
+        # Their sockets are closed in the loop's next round, which an ending loop would not have.
+        await asyncio.sleep(0)
 
     async def post(
         self,
@@ -73,14 +84,14 @@ class SignedClient:
         """
         keys, region = await self._identity.keys(), self._identity.region
         connection = self._take() or await self._open(connect_seconds)
-        path = self._endpoint.base + path
+        path = self.endpoint.base + path
         # Signed when it is sent: a signature is good for some minutes.
         given = signed(
             keys,
             region=region,
             service=self._service,
             path=path,
-            headers={**headers, "host": self._endpoint.authority},
+            headers={**headers, "host": self.endpoint.authority},
             body=body,
             now=datetime.now(UTC),
         )
@@ -94,7 +105,7 @@ class SignedClient:
             self._forget()
             if isinstance(error, NoReply):
                 raise
-            raise NoReply(f"{self._endpoint.authority}: no reply in {reply_seconds} s") from error
+            raise NoReply(f"{self.endpoint.authority}: no reply in {reply_seconds} s") from error
         if connection.usable:
             self._kept.append((connection, asyncio.get_running_loop().time()))
         return reply
@@ -117,7 +128,7 @@ class SignedClient:
             connection.close()
 
     async def _open(self, seconds: float | None) -> Connection:
-        to = self._endpoint
+        to = self.endpoint
         try:
             tls = _trust(os.environ.get("AWS_CA_BUNDLE") or None) if to.secure else None
             async with asyncio.timeout(seconds):

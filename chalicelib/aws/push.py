@@ -1,7 +1,6 @@
 """Pushes to sockets through API Gateway's management API."""
 
 import asyncio
-from functools import cached_property
 from urllib.parse import quote
 
 from chalicelib.aws.client import Endpoint, SignedClient
@@ -21,7 +20,7 @@ class Push:
 
     def __init__(self, endpoint: str, identity: Identity | None = None) -> None:
         self._endpoint = endpoint
-        self._identity = identity or Identity()
+        self._client = SignedClient("execute-api", lambda: Endpoint.of(endpoint), identity or Identity())
 
     async def push(self, connection_id: str, data: bytes, seconds: float) -> None:
         """Send one frame. Raises ConnectionGone on 410, PushError on any other failure or after `seconds`."""
@@ -43,6 +42,6 @@ class Push:
         if reply.status != HTTP_OK:
             raise PushError(f"push: status {reply.status}")
 
-    @cached_property
-    def _client(self) -> SignedClient:
-        return SignedClient("execute-api", Endpoint.of(self._endpoint), self._identity)
+    async def close(self) -> None:
+        """End the connections that idle."""
+        await self._client.close()

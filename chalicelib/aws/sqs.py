@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from functools import cached_property
 from typing import Any, TypeVar
 
 import msgspec
@@ -38,11 +37,12 @@ class Sqs:
 
     def __init__(self, identity: Identity | None = None) -> None:
         self._identity = identity or Identity()
+        self._client = SignedClient("sqs", self._endpoint, self._identity)
 
     def check(self) -> None:
         """Raises ConfigurationError where no call could be made with the settings."""
         self._identity.check()
-        _ = self._client
+        _ = self._client.endpoint
 
     async def call(self, operation: str, request: dict[str, Any], reply: type[T]) -> T:
         """One operation. Raises QueueError, after a second try where that may help."""
@@ -70,12 +70,15 @@ class Sqs:
         except UNREADABLE as error:
             raise QueueError(f"queue: {operation}: the reply can't be read: {error}") from error
 
-    @cached_property
-    def _client(self) -> SignedClient:
+    async def close(self) -> None:
+        """End the connections that idle."""
+        await self._client.close()
+
+    def _endpoint(self) -> Endpoint:
         named = os.environ.get("AWS_ENDPOINT_URL_SQS") or os.environ.get("AWS_ENDPOINT_URL")
         region = self._identity.region
         suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-        return SignedClient("sqs", Endpoint.of(named or f"https://sqs.{region}.{suffix}"), self._identity)
+        return Endpoint.of(named or f"https://sqs.{region}.{suffix}")
 
 
 def _refusal(answer: Reply) -> str:

@@ -1,11 +1,28 @@
-"""What a container's parts share."""
+"""What a container's parts share, and what is left of them when it ends."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 
+from chalicelib import bootstrap
 from tests.integration.rig import Rig
+from tests.integration.service import reply, serving
+
+
+async def test_a_container_that_ends_leaves_no_connection(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(reply(b'{"Successful": []}')) as (service, address):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{address}")
+        monkeypatch.setenv("PUSH_ENDPOINT", f"http://{address}/api")
+        await asyncio.to_thread(lambda: rig.bind(rig.post()))
+        # Held here, so that no garbage collection closes what it holds.
+        engine = bootstrap.engine()
+        assert ({each.path.partition("@")[0] for each in service.received}, service.connections) == ({"/", "/api/"}, 2)
+        assert service.ended == 0
+        await asyncio.to_thread(bootstrap.close)
+        await service.has(ended=2)
+        assert not engine.loop.thread.is_alive()
 
 
 def test_queues_and_pushes_are_called_in_the_name_of_one_identity(

@@ -185,6 +185,7 @@ class World:
                 connect=cast("Connect", self.server.connect),
                 queue=self.queues.__getitem__,
                 pusher=self.gateway,
+                clients=(),
                 market=partial(self._market, clock, entropy),
                 telemetry=Watched(self.sim),
             ),
