@@ -29,6 +29,7 @@ LEAST_SECONDS = 2.0
 # The end of an invocation that pushes must not reach.
 SPARE_SECONDS = 0.5
 SOON = Disposition(Action.SEND_AGAIN, 1)
+# Also where only the sending was cut off and the chain could be asked sooner: such a moment is no time to hurry.
 CUT_OFF = Disposition(Action.SEND_AGAIN, OUTAGE_SECONDS)
 
 
