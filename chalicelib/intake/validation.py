@@ -1,7 +1,7 @@
 """From a POST to its key and the terms of its order, or to a `ClientError` that names the field at fault.
 
-The codes are those of `chalicelib.domain.errors.Fault`. Numbers stay text until their length and exponent are
-known to be small, and never pass through a float.
+The codes are those of `chalicelib.domain.errors.Fault`. Numbers stay text until their length is known to be small,
+no power of ten is taken before its exponent is, and none passes through a float.
 """
 
 import re
@@ -16,11 +16,11 @@ from chalicelib.domain.token import Token
 BODY_LIMIT = 16 * 1024
 # Amounts are u64 on chain.
 MAX_BASE_UNITS = 2**64 - 1
+MAX_DIGITS = len(str(MAX_BASE_UNITS))
 DEFAULT_SLIPPAGE = Decimal("0.01")
 # Every double between 0.000001 and 1 prints with fewer, and 1 - s stays exact in a default decimal context.
 MAX_SLIPPAGE_DECIMALS = 24
 MAX_NUMBER_LENGTH = 64
-MAX_EXPONENT = 64
 MAX_KEY_LENGTH = 255
 
 _REQUIRED = ("tokenIn", "tokenOut", "amount")
@@ -94,7 +94,8 @@ def _base_units(value: object, token_in: Token) -> int:
         raise ClientError(
             Fault.AMOUNT_TOO_PRECISE, f"amount must have at most {token_in.decimals} decimals, as {token_in.name} has"
         )
-    units: int = mantissa * 10**shift
+    # Bounded, since an exponent may be as long as the text: ten to that many digits is too large already.
+    units: int = mantissa * 10 ** min(shift, MAX_DIGITS)
     if units > MAX_BASE_UNITS:
         most = Decimal((0, tuple(map(int, str(MAX_BASE_UNITS))), -token_in.decimals))
         raise ClientError(Fault.AMOUNT_TOO_LARGE, f"amount must be at most {most:f} {token_in.name}")
@@ -105,7 +106,8 @@ def _slippage(value: object) -> Decimal:
     if value is None:
         return DEFAULT_SLIPPAGE
     parts = _decimal(value)
-    if parts is not None and parts[1] >= -MAX_SLIPPAGE_DECIMALS:
+    # Above 0, the exponent alone makes it 10 and more.
+    if parts is not None and -MAX_SLIPPAGE_DECIMALS <= parts[1] <= 0:
         slippage = Decimal(f"{parts[0]}E{parts[1]}")
         if slippage < 1:
             return slippage
@@ -124,12 +126,10 @@ def _decimal(value: object) -> tuple[int, int] | None:
     found = _DECIMAL.fullmatch(text)
     if found is None or (isinstance(value, str) and found["power"]):
         return None
-    # At most 64 digits by now.
-    power = int(found["power"] or 0)
-    if abs(power) > MAX_EXPONENT:
-        return None
     digits = found["whole"] + (found["fraction"] or "")
     significant = digits.rstrip("0")
     if not significant:
         return 0, 0
+    # Both have at most 64 digits by now.
+    power = int(found["power"] or 0)
     return int(significant), power - len(found["fraction"] or "") + len(digits) - len(significant)

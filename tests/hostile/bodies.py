@@ -254,15 +254,14 @@ _TOKENS = [
     ),
 ]
 
+_HUGE_EXPONENTS = {"huge exponent": "1e400", "exponent of 60 digits": "1e" + "9" * 60}
+_TINY_EXPONENTS = {"tiny exponent": "1e-400", "negative exponent of 60 digits": "1e-" + "9" * 60}
+
 # Refused as an amount and as a slippage alike.
 _BAD_DECIMALS = _WRONG_TYPES | {
     "negative": "-3",
     "negative fraction": "-0.1",
     "minus zero": "-0",
-    "huge exponent": "1e400000",
-    "huge exponent of zero": "0e400000",
-    "tiny exponent": "1e-400000",
-    "exponent of 60 digits": "1e" + "9" * 60,
     "10,000 digits": "1" * 10_000,
     "10,000 decimals": "0." + "1" * 10_000,
     "10,000 zeros": "0." + "0" * 10_000,
@@ -292,8 +291,10 @@ _BAD_DECIMALS = _WRONG_TYPES | {
     "10,000 digits in a string": f'"{"1" * 10_000}"',
 }
 
+_ZEROS = {"zero": "0", "zero.zero": "0.00", "'0'": '"0.0"', "zero with a huge exponent": "0e400000"}
+
 _NUMBERS = [
-    *_with_field(Fault.INVALID_AMOUNT, "amount", _BAD_DECIMALS | {"zero": "0", "zero.zero": "0.00", "'0'": '"0.0"'}),
+    *_with_field(Fault.INVALID_AMOUNT, "amount", _BAD_DECIMALS | _ZEROS),
     *_with_field(
         Fault.AMOUNT_TOO_PRECISE,
         "amount",
@@ -302,7 +303,8 @@ _NUMBERS = [
             "ten decimals in a string": '"1.0000000001"',
             "less than a lamport": "1e-10",
             "far less than a lamport": "1e-64",
-        },
+        }
+        | _TINY_EXPONENTS,
     ),
     Body(
         "amount: seven decimals of USDC",
@@ -318,12 +320,15 @@ _NUMBERS = [
             "u64 and one in a string": '"18446744073.709551616"',
             "by its exponent": "1e64",
             "of 60 digits": "9" * 60,
-        },
+        }
+        | _HUGE_EXPONENTS,
     ),
     *_with_field(
         Fault.INVALID_SLIPPAGE,
         "slippageTolerance",
         _BAD_DECIMALS
+        | _HUGE_EXPONENTS
+        | _TINY_EXPONENTS
         | {
             "one": "1",
             "one.zero": "1.0",
