@@ -141,26 +141,6 @@ def test_a_seed_makes_the_same_draws_for_the_same_order(rig: Rig, monkeypatch: p
     monkeypatch.undo()
 
 
-def test_a_post_is_one_statement_and_one_message(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    rig.post()
-    engine = bootstrap.engine()
-    execute, send = engine.work._run, engine.orders_queue._send_batch
-    calls: list[str] = []
-
-    async def counted(connection: Any, statement: str, *more: Any) -> Any:
-        calls.append("statement")
-        return await execute(connection, statement, *more)
-
-    def sending(messages: Any) -> Any:
-        calls.append(f"send {len(messages)}")
-        return send(messages)
-
-    monkeypatch.setattr(engine.work, "_run", counted)
-    monkeypatch.setattr(engine.orders_queue, "_send_batch", sending)
-    rig.post()
-    assert calls == ["statement", "send 1"]
-
-
 def test_a_message_holds_the_id_and_nothing_else(rig: Rig) -> None:
     order_id = rig.post()
     assert rig.bodies("orders") == [order_id]

@@ -1,22 +1,14 @@
 """How often the engine asks its database: a batch shares its statements, and sockets share them too."""
 
 from collections import defaultdict
-from collections.abc import Iterator
-from typing import Any, Self
 
-import msgspec
 import psycopg
 import pytest
-from psycopg import AsyncConnection
 
 from benchmarks.surroundings.database import ACCEPT, FOLLOW, PAYLOAD
-from chalicelib import bootstrap, settings
-from chalicelib.bootstrap import Engine, real
-from chalicelib.store.statements import load
+from tests.integration.asked import Asked, install
 from tests.integration.rig import Rig
 
-NAMES = {text: name for room in ("ledger", "orders", "streams") for name, text in load(room).items()}
-WORK, PUBLISHING = "order-engine work", "order-engine publishing"
 # A look, and as long as it finds something, what is given back and another look.
 LEASED = ["lease", "release", "lease"]
 
@@ -31,50 +23,14 @@ class Frames:
         self.taken[connection_id] += 1
 
 
-class Asked:
-    """The names of the statements that a container runs, by connection."""
-
-    def __init__(self) -> None:
-        self.names: dict[str, list[str]] = defaultdict(list)
-        names = self.names
-
-        class Connection(AsyncConnection[Any]):
-            name = ""
-
-            @classmethod
-            async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
-                connection = await super().connect(conninfo, **kwargs)
-                connection.name = kwargs["application_name"]
-                return connection
-
-            async def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
-                # A connection that idled is asked whether it still answers.
-                if query != "SELECT 1":
-                    names[self.name].append(NAMES[query])
-                return await super().execute(query, *args, **kwargs)
-
-        self.connect = Connection.connect
-
-    def taken(self) -> tuple[list[str], list[str]]:
-        """What the work connection and the publishing one were asked since the last call."""
-        found = self.names[WORK], self.names[PUBLISHING]
-        self.names.clear()
-        return found
-
-
 @pytest.fixture
 def frames() -> Frames:
     return Frames()
 
 
 @pytest.fixture
-def asked(rig: Rig, frames: Frames) -> Iterator[Asked]:
-    """The container of the handlers is one that tells what it asks."""
-    asked = Asked()
-    given = settings.read()
-    around = msgspec.structs.replace(real(given), connect=asked.connect, pusher=frames)
-    bootstrap.install(Engine(given, around))
-    return asked
+def asked(rig: Rig, frames: Frames) -> Asked:
+    return install(pusher=frames)
 
 
 def accept(rig: Rig, orders: int, sockets: int) -> list[str]:

@@ -4,35 +4,16 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import Request as Forwarded
 from urllib.request import urlopen
 
-import msgspec
 import pytest
-from psycopg import AsyncConnection
 
-from chalicelib import bootstrap, settings
-from chalicelib.bootstrap import Engine, real
 from chalicelib.handlers import rest
+from tests.integration.asked import Asked, install
 from tests.integration.rig import SOL_TO_USDC, Request, Rig
-
-
-class Counted(AsyncConnection[Any]):
-    """A connection that notes each statement it is given."""
-
-    statements: list[str]
-
-    @classmethod
-    async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
-        connection = await super().connect(conninfo, **kwargs)
-        connection.statements = cls.statements
-        return connection
-
-    async def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
-        self.statements.append(query)
-        return await super().execute(query, *args, **kwargs)
 
 
 class Front:
@@ -77,15 +58,13 @@ def front(rig: Rig, aws_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 @pytest.fixture
-def statements(front: Front, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The statements of a container that the handlers use, which has accepted an order before."""
-    monkeypatch.setattr(Counted, "statements", [], raising=False)
-    given = settings.read()
-    bootstrap.install(Engine(given, msgspec.structs.replace(real(given), connect=Counted.connect)))
+def asked(front: Front) -> Asked:
+    """What a container asks that has accepted an order before."""
+    asked = install()
     assert post(key="warm") == post(key="warm")
     front.actions.clear()
-    Counted.statements.clear()
-    return Counted.statements
+    asked.taken()
+    return asked
 
 
 def post(**headers: Any) -> str:
@@ -95,22 +74,22 @@ def post(**headers: Any) -> str:
     return order_id
 
 
-@pytest.mark.parametrize("key", [None, "k1"])
+@pytest.mark.parametrize(("key", "statement"), [(None, "accept"), ("k1", "accept_keyed")])
 def test_a_post_is_one_statement_and_one_request(
-    rig: Rig, front: Front, statements: list[str], key: str | None
+    rig: Rig, front: Front, asked: Asked, key: str | None, statement: str
 ) -> None:
     order_id = post(key=key)
-    assert len(statements) == 1
+    assert asked.taken() == ([statement], [])
     assert front.actions == ["SendMessageBatch"]
-    assert order_id in rig.bodies("orders")
+    assert rig.bodies("orders").count(order_id) == 1
 
 
-def test_a_post_that_is_repeated_is_one_statement_and_one_request_again(front: Front, statements: list[str]) -> None:
+def test_a_post_that_is_repeated_is_one_statement_and_one_request_again(front: Front, asked: Asked) -> None:
     assert post(key="k1") == post(key="k1")
-    assert len(statements) == 2
+    assert asked.taken() == (["accept_keyed"] * 2, [])
     assert front.actions == ["SendMessageBatch"] * 2
 
 
-def test_a_post_that_is_refused_is_neither(rig: Rig, front: Front, statements: list[str]) -> None:
+def test_a_post_that_is_refused_is_neither(front: Front, asked: Asked) -> None:
     assert rest.execute(Request(b'{"tokenIn": "SOL"}')).status == 400
-    assert (statements, front.actions) == ([], [])
+    assert (asked.taken(), front.actions) == (([], []), [])
