@@ -1,5 +1,8 @@
 """Containers that die, freeze or lose replies at each statement of publishing: each frame comes, in order."""
 
+from collections.abc import Iterator
+from concurrent.futures import Future
+
 import pytest
 
 from tests.integration.faults import LEASE_OVER, SECONDS, Stop, kill, lose_reply, start, work_until
@@ -11,13 +14,46 @@ MOST_CLAIMS = 3
 WHOLE = [1, 2, 3, 4, 5]
 
 
-def seqs(rig: Rig, socket: str) -> list[int]:
-    return [frame["seq"] for frame in rig.frames(socket)]
+class Stage:
+    """An order, a socket that follows it, and a container whose n-th statement of publishing meets a fault."""
+
+    def __init__(self, rig: Rig, at: int, *, after: bool) -> None:
+        self._rig = rig
+        self.at = at
+        self.after = after
+        self.order_id = rig.post()
+        self.socket = rig.bind(self.order_id)
+        self.container = rig.container()
+
+    def stand_still(self) -> "tuple[Stop, Future[list[str]]]":
+        """Have the container work until it stands still at that statement."""
+        stop = Stop(self.container, self.container.publishing, self.at, after=self.after)
+        return stop, work_until(stop, self.container, self._rig, self.order_id)
+
+    def recover(self) -> None:
+        """The leases end, others take the order to its end, and the sweep finds what is left."""
+        self._rig.advance(LEASE_OVER)
+        self._rig.settle(self.order_id)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """The sweep finds who lacks frames."""
+        self._rig.sweep()
+        self._rig.until(lambda: not lagging(self._rig))
+
+    def seqs(self) -> list[int]:
+        """What the socket got."""
+        return [frame["seq"] for frame in self._rig.frames(self.socket)]
+
+    def whole(self) -> list[int]:
+        """All frames of the order; an attempt that was interrupted has more of them than others."""
+        return list(range(1, self._rig.row(self.order_id)["last_seq"] + 1))
 
 
-def whole(rig: Rig, order_id: str) -> list[int]:
-    """All frames of an order; an attempt that was interrupted has more of them than others."""
-    return list(range(1, rig.row(order_id)["last_seq"] + 1))
+@pytest.fixture(params=[False, True], ids=["before", "after"])
+def stages(rig: Rig, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """A stage for each statement, before it is sent or after it took effect, each made when it is asked for."""
+    return (Stage(rig, at, after=request.param) for at in STATEMENTS)
 
 
 def once(found: list[int]) -> list[int]:
@@ -29,88 +65,50 @@ def lagging(rig: Rig) -> list[object]:
     return rig.sql("SELECT 1 FROM subscriptions s JOIN orders o ON o.id = s.order_id WHERE s.last_seq < o.last_seq")
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_publisher_that_dies_at_any_statement_delays_frames_and_loses_none(rig: Rig, *, after: bool) -> None:
-    for at in STATEMENTS:
-        order_id = rig.post()
-        socket = rig.bind(order_id)
-        container = rig.container()
-        stop = Stop(container, container.publishing, at, after=after)
-        work_until(stop, container, rig, order_id)
-        kill(container)
-        rig.advance(LEASE_OVER)
-        rig.settle(order_id)
-        rig.sweep()
-        rig.until(lambda: not lagging(rig))
-        assert once(seqs(rig, socket)) == whole(rig, order_id), stop.statement
+def test_a_publisher_that_dies_at_any_statement_delays_frames_and_loses_none(stages: Iterator[Stage]) -> None:
+    for stage in stages:
+        stop, _ = stage.stand_still()
+        kill(stage.container)
+        stage.recover()
+        assert once(stage.seqs()) == stage.whole(), stop.statement
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_publisher_that_freezes_beside_another_pushes_nothing_twice(rig: Rig, *, after: bool) -> None:
-    for at in STATEMENTS:
-        order_id = rig.post()
-        socket = rig.bind(order_id)
-        container = rig.container()
-        stop = Stop(container, container.publishing, at, after=after)
-        work = work_until(stop, container, rig, order_id)
-        rig.finish(order_id)
+def test_a_publisher_that_freezes_beside_another_pushes_nothing_twice(rig: Rig, stages: Iterator[Stage]) -> None:
+    for stage in stages:
+        stop, work = stage.stand_still()
+        rig.finish(stage.order_id)
         stop.release()
         work.result(SECONDS)
-        assert seqs(rig, socket) == WHOLE, stop.statement
-        container.close()
+        assert stage.seqs() == WHOLE, stop.statement
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_publisher_that_outlives_its_lease_moves_no_cursor(rig: Rig, *, after: bool) -> None:
-    for at in STATEMENTS:
-        order_id = rig.post()
-        socket = rig.bind(order_id)
-        container = rig.container()
-        stop = Stop(container, container.publishing, at, after=after)
-        work = work_until(stop, container, rig, order_id)
-        rig.advance(LEASE_OVER)
-        rig.settle(order_id)
-        rig.sweep()
-        rig.until(lambda: not lagging(rig))
+def test_a_publisher_that_outlives_its_lease_moves_no_cursor(rig: Rig, stages: Iterator[Stage]) -> None:
+    for stage in stages:
+        stop, work = stage.stand_still()
+        stage.recover()
         stop.release()
         work.result(SECONDS)
-        assert once(seqs(rig, socket)) == whole(rig, order_id), stop.statement
+        assert once(stage.seqs()) == stage.whole(), stop.statement
         assert lagging(rig) == []
-        container.close()
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_bind_during_a_push_gets_the_whole_history_after_it(rig: Rig, *, after: bool) -> None:
-    for at in STATEMENTS:
-        order_id = rig.post()
-        socket = rig.bind(order_id)
-        container = rig.container()
-        stop = Stop(container, container.publishing, at, after=after)
-        work = work_until(stop, container, rig, order_id)
-        rig.finish(order_id)
-        rig.send(socket, {"orderId": order_id})
+def test_a_bind_during_a_push_gets_the_whole_history_after_it(rig: Rig, stages: Iterator[Stage]) -> None:
+    for stage in stages:
+        stop, work = stage.stand_still()
+        rig.finish(stage.order_id)
+        rig.send(stage.socket, {"orderId": stage.order_id})
         stop.release()
         work.result(SECONDS)
-        rig.sweep()
-        rig.until(lambda: not lagging(rig))
-        found = seqs(rig, socket)
+        stage.sweep()
+        found = stage.seqs()
         assert found[-5:] == WHOLE, (stop.statement, found)
         assert once(found[:-5]) == WHOLE[: len(once(found[:-5]))], (stop.statement, found)
-        container.close()
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_reply_lost_while_publishing_delays_frames_and_loses_none(rig: Rig, *, after: bool) -> None:
-    for at in STATEMENTS:
-        order_id = rig.post()
-        socket = rig.bind(order_id)
-        container = rig.container()
-        lost = lose_reply(container.publishing, at, after=after)
+def test_a_reply_lost_while_publishing_delays_frames_and_loses_none(stages: Iterator[Stage]) -> None:
+    for stage in stages:
+        lost = lose_reply(stage.container.publishing, stage.at, after=stage.after)
         for _ in range(MOST_CLAIMS):
-            start(container, order_id).result(SECONDS)
-        rig.advance(LEASE_OVER)
-        rig.settle(order_id)
-        rig.sweep()
-        rig.until(lambda: not lagging(rig))
-        assert once(seqs(rig, socket)) == whole(rig, order_id), lost
-        container.close()
+            start(stage.container, stage.order_id).result(SECONDS)
+        stage.recover()
+        assert once(stage.seqs()) == stage.whole(), lost
