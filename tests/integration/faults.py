@@ -22,6 +22,8 @@ SECONDS = 20
 MOST_CLAIMS = 12
 # Longer than a claim may hold an order.
 LEASE_OVER = 16
+# Containers that were killed, with what was under way in them.
+_DEAD: list[tuple[Engine, set[asyncio.Task[Any]]]] = []
 
 
 def executor_of(container: Engine) -> Executor:
@@ -41,6 +43,8 @@ def kill(container: Engine) -> None:
     """End a container as a machine does: what was under way never goes on, and nothing is given back."""
     container.loop.loop.call_soon_threadsafe(container.loop.loop.stop)
     container.loop.thread.join()
+    # A collection would run their `finally`, and that on a loop that is closed.
+    _DEAD.append((container, asyncio.all_tasks(container.loop.loop)))
 
 
 class Stop:
