@@ -8,10 +8,9 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from local.keeper import Kept
+from local.server import Server
 
 HOST = "127.0.0.1"
 START_SECONDS = 30.0
@@ -21,7 +20,7 @@ class MiniStackError(Exception):
     """The embedded AWS could not be started; the message says what to do."""
 
 
-class MiniStack:
+class MiniStack(Server):
     """One embedded AWS on one port, running between `start` and `stop`."""
 
     def __init__(self, port: int, scratch: Path, log: Path) -> None:
@@ -29,12 +28,6 @@ class MiniStack:
         self._port = port
         self._scratch = scratch.absolute()
         self._log = log.absolute()
-        self._server: Kept | None = None
-
-    @property
-    def pid(self) -> int | None:
-        """The process that keeps the server, while it runs."""
-        return self._server.pid if self._server else None
 
     def start(self) -> None:
         """Starts the server and returns when it answers."""
@@ -55,19 +48,8 @@ class MiniStack:
 
     def stop(self) -> None:
         """Ends the server and the functions that it runs."""
-        if self._server:
-            self._server.stop()
-            self._server = None
+        super().stop()
         shutil.rmtree(self._scratch, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _environment(self) -> dict[str, str]:
         # Functions inherit this environment, so it holds nothing of the caller's settings.

@@ -16,8 +16,6 @@ import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import quote
 
 import psutil
@@ -25,6 +23,7 @@ import psycopg
 from psycopg import sql
 
 from local.keeper import Kept
+from local.server import Server
 
 VERSION = 18
 # Postgres refuses to run as root; this user exists everywhere and owns nothing else here.
@@ -51,7 +50,7 @@ def _binaries() -> Path:
 BINARIES = _binaries()
 
 
-class Postgres:
+class Postgres(Server):
     """One server with its data in one directory, running between `start` and `stop`."""
 
     def __init__(self, data: Path, log: Path, settings: dict[str, str] | None = None) -> None:
@@ -60,16 +59,10 @@ class Postgres:
         self._settings = settings or {}
         self._user = UNPRIVILEGED if os.geteuid() == 0 else None
         self._socket = _socket_directory(self._data)
-        self._server: Kept | None = None
 
     def url(self, database: str = "postgres") -> str:
         """The URL of one of the server's databases."""
         return f"postgresql://postgres@/{database}?host={quote(str(self._socket))}"
-
-    @property
-    def pid(self) -> int | None:
-        """The process that keeps the server, while it runs."""
-        return self._server.pid if self._server else None
 
     def start(self) -> None:
         """Starts the server and returns when it answers; makes the data directory the first time."""
@@ -100,9 +93,7 @@ class Postgres:
 
     def stop(self) -> None:
         """Ends the server that `start` started."""
-        if self._server:
-            self._server.stop()
-            self._server = None
+        super().stop()
         if self._socket != self._data:
             shutil.rmtree(self._socket, ignore_errors=True)
 
@@ -113,15 +104,6 @@ class Postgres:
             if not found:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self.url(name)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _initialise(self) -> None:
         version = self._data / "PG_VERSION"
