@@ -166,8 +166,8 @@ def _goals(turns: Mapping[str, list[Turn]], ratios: list[float], many: list[Stre
     ratio = Spread.of(ratios).median
     yield Goal(
         "orders/s against the bare INSERT and send",
-        f"≥ {LEAST_OF_BARE:g}",
-        f"{ratio:.2f}",
+        f"≥ {LEAST_OF_BARE:g} × as many",
+        f"{ratio:.2f} ×",
         ratio >= LEAST_OF_BARE,
         "" if ratio >= LEAST_OF_BARE else _why(turns),
     )
@@ -176,8 +176,8 @@ def _goals(turns: Mapping[str, list[Turn]], ratios: list[float], many: list[Stre
     work = (last.client + last.server) / (first.client + first.server)
     yield Goal(
         f"time of the last {PART:,} of {MANY:,} orders against the first",
-        f"≤ {MOST_SLOWER:g}",
-        f"{slower:.2f}",
+        f"≤ {MOST_SLOWER:g} × as long",
+        f"{slower:.2f} ×",
         slower <= MOST_SLOWER,
         ""
         if slower <= MOST_SLOWER

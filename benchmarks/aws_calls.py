@@ -176,7 +176,7 @@ def _result(found: dict[str, Spread]) -> Result:
         goals=[
             Goal(
                 "processor time of a pushed frame",
-                f"at most {MOST_PUSH_MICROSECONDS} µs",
+                f"≤ {MOST_PUSH_MICROSECONDS} µs",
                 f"{slowest:,.0f} µs where it takes the most",
                 met=slowest <= MOST_PUSH_MICROSECONDS,
             )

@@ -261,7 +261,7 @@ def _goals(service: Service, seen: Sequence[Seen]) -> list[Goal]:
         goals.append(
             Goal(
                 f"the model's error, {what}, over {len(seen)} rates",
-                f"at most {CLOSE:.0%} either way",
+                f"≤ {CLOSE:.0%} either way",
                 f"{min(found):+.0%} to {max(found):+.0%}",
                 met,
                 "" if met else f"what batches of a fill took here, against what the model was given: {slower}",

@@ -217,8 +217,8 @@ def _goals(found: Runs) -> list[Goal]:
         cpu = _cpu(runs)
         parts = ", ".join(f"{step} {_cpu(runs, step).median:,.0f}" for step in ("imports", "rest of the handler"))
         met = cpu.median <= GOAL_MS
-        what = f"{kind}: processor ms over {TLS}"
-        return Goal(what, f"≤ {GOAL_MS}", cpu.text(), met, "" if met else f"of these: {parts}")
+        what = f"{kind}: processor time over {TLS}"
+        return Goal(what, f"≤ {GOAL_MS} ms", f"{cpu.text()} ms", met, "" if met else f"of these: {parts}")
 
     return [goal(kind) for kind in KINDS]
 

@@ -241,11 +241,11 @@ def _ledger(prices: Prices) -> Table:
 def _goals(billed: Billed, bills: Bills, init_ms: float) -> Iterator[Goal]:
     for fill, watched, most in GOALS:
         dollars = bills[MEMORY, fill, watched].metered
-        what = f"metered dollars for a million {'watched' if watched else 'unwatched'} orders, {MEMORY} MB, fill {fill}"
-        yield Goal(what, f"at most {most:g}", f"{dollars:.2f}", dollars <= most)
+        what = f"metered, a million {'watched' if watched else 'unwatched'} orders, {MEMORY} MB, fill {fill}"
+        yield Goal(what, f"≤ ${most:g}", f"${dollars:.2f}", dollars <= most)
     spent = used(billed, 10, False, init_ms).billed_ms
-    what = f"billed milliseconds of an order, {MEMORY} MB, fill 10, its POST included"
-    yield Goal(what, f"at most {MOST_BILLED_MS}", f"{spent:.1f}", spent <= MOST_BILLED_MS)
+    what = f"billed time of an order, {MEMORY} MB, fill 10, its POST included"
+    yield Goal(what, f"≤ {MOST_BILLED_MS} ms", f"{spent:.1f} ms", spent <= MOST_BILLED_MS)
 
 
 def _figures(found: Mapping[int, Billed], bills: Bills, waiting: Mapping[bool, Bill], init_ms: float) -> dict[str, Any]:

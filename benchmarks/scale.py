@@ -287,7 +287,7 @@ def _goals(times: Mapping[str, Mapping[int, Mapping[str, list[float]]]], found: 
                 yield Goal(
                     f"{what}, {when}, {size:,} against {smallest:,} orders",
                     f"≤ {MOST_SLOWER:g} × as long",
-                    slower.text(2),
+                    f"{slower.text(2)} ×",
                     met,
                     "" if met else f"{_work(found, size, what)}, against {_work(found, smallest, what)}",
                 )

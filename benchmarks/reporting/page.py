@@ -1,64 +1,103 @@
 """docs/performance.md and its plots, made of what the benchmarks found."""
 
-import os
-import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.reporting import plots
-from benchmarks.reporting.report import FOUND, Goal, Result, Table
+from benchmarks.reporting.report import FOUND, Circumstances, Kept, Table
 
 PAGE = FOUND.with_suffix(".md")
+# What each section answers, by benchmark.
+QUESTIONS = {
+    "drain": "how fast accepted orders are worked off, and what of a core that takes",
+    "latency": "how long an order takes beyond what the market itself takes",
+    "accept": "what accepting an order takes, over a hundred thousand of them too",
+    "stream": "how soon a committed event is at its sockets, and what a frame costs",
+    "scale": "whether anything grows slower with the orders that are stored",
+    "million": "the same, up to a million",
+    "coldstart": "what a new container takes until its first POST or batch is done",
+    "aws_calls": "what a call to AWS takes of the processor, beside the SDK's",
+    "cost": "dollars for a million orders",
+    "capacity": "what 10 to 10,000 orders a second need, and what breaks first",
+}
 HEAD = """# Performance
 
-Written by `make bench`: do not edit this page, edit [benchmarks](../benchmarks). `make bench NAMES="drain"` measures
-one part again.
+What the engine does here was measured in {sections} sections; of their {goals} goals {met} are met and {missed} missed.
 
-The numbers come from one small machine ({machine}), on which the engine, Postgres and the load share
-the cores. Machines differ by a factor of two and more, so read the ratios: each is made against a baseline in the same
-run, as the median of interleaved rounds, with the lowest and the highest round in brackets.
+Written by `make bench`: do not edit this page, edit [benchmarks](../benchmarks). `make bench NAMES="drain"` measures
+one part again, so that sections may be of different days; each names its day, its machine and its commit.
+"""
+NOTE = """The machine is a small one on which the engine, Postgres and the load share the cores. Machines differ by a
+factor of two and more, so read the ratios: what is compared ran side by side. `5 (4 to 6)` is the median of several
+rounds with the lowest and the highest of them; what a figure without brackets is, its section or its table says.
 """
 
 
-def write(results: Sequence[Result]) -> Path:
+def write(results: Sequence[Kept]) -> Path:
     """Write the page and the plots; returns where the page is."""
-    pictures = {result.name: plots.draw(result) for result in results}
-    lines = [HEAD.format(machine=_machine()), "## Goals", "", *_goals(results)]
-    for result in results:
-        lines += ["", f"## {result.title}", "", result.about]
-        lines += [f"\n![{text}](performance/{path.name})" for text, path in pictures[result.name]]
-        for table in result.tables:
-            lines += ["", *_table(table)]
-    PAGE.write_text("\n".join(lines) + "\n")
+    PAGE.write_text(text(results, {result.name: plots.draw(result) for result in results}))
     return PAGE
 
 
-def _machine() -> str:
-    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
-
-
-def _goals(results: Sequence[Result]) -> Iterator[str]:
-    yield from _row(["", "Goal", "Bound", "Measured", ""])
-    yield "| --- | --- | --- | --- | --- |"
+def text(results: Sequence[Kept], pictures: Mapping[str, Sequence[tuple[str, Path]]]) -> str:
+    """The page, with each benchmark's pictures by its name: a text and a file."""
+    goals = [goal for result in results for goal in result.goals]
+    met = sum(goal.met for goal in goals)
+    head = HEAD.format(sections=len(results), goals=len(goals), met=met, missed=len(goals) - met)
+    lines = [head, *_sections(results), "", NOTE, *_goals(results)]
     for result in results:
-        for goal in result.goals:
-            yield from _row([result.title, goal.what, goal.bound, goal.measured, _verdict(goal)])
+        lines += ["", f"## {result.title}", "", _measured(result.measured), "", result.about]
+        lines += [f"\n![{what}](performance/{path.name})" for what, path in pictures[result.name]]
+        for table in result.tables:
+            lines += ["", *_table(table)]
+    return "\n".join(lines) + "\n"
 
 
-def _verdict(goal: Goal) -> str:
-    return "met" if goal.met else f"**missed**: {goal.reason}" if goal.reason else "**missed**"
+def _sections(results: Sequence[Kept]) -> Iterator[str]:
+    rows = [
+        [_link(result), QUESTIONS[result.name], f"{sum(goal.met for goal in result.goals)} of {len(result.goals)}"]
+        for result in results
+    ]
+    yield from _grid(["Section", "What it measures", "Goals met"], rows)
+
+
+def _link(result: Kept) -> str:
+    """To its heading, by the anchor that GitHub makes of one."""
+    anchor = "".join(sign for sign in result.title.lower() if sign.isalnum() or sign in " -").replace(" ", "-")
+    return f"[{result.title}](#{anchor})"
+
+
+def _goals(results: Sequence[Kept]) -> Iterator[str]:
+    goals = [(result.title, goal) for result in results for goal in result.goals]
+    missed = [
+        [title, goal.what, goal.bound, goal.measured, goal.reason or "not known"]
+        for title, goal in goals
+        if not goal.met
+    ]
+    yield from ("## Missed goals", "")
+    yield from _grid(["", "Goal", "Bound", "Measured", "Why"], missed) if missed else ["None."]
+    yield from ("", "## Goals that are met", "")
+    met = [[title, goal.what, goal.bound, goal.measured] for title, goal in goals if goal.met]
+    yield from _grid(["", "Goal", "Bound", "Measured"], met)
+
+
+def _measured(circumstances: Circumstances) -> str:
+    commit = f" at commit {circumstances.commit}" if circumstances.commit else ""
+    return f"*Measured on {circumstances.date}{commit}: {circumstances.machine}.*"
 
 
 def _table(table: Table) -> Iterator[str]:
-    yield f"**{table.title}**"
-    yield ""
-    yield from _row(table.columns)
-    yield "|" + " --- |" * len(table.columns)
-    for row in table.rows:
-        yield from _row(row)
+    yield from (f"**{table.title}**", "")
+    yield from _grid(table.columns, table.rows)
     if table.note:
         yield from ("", table.note)
 
 
-def _row(cells: Sequence[str]) -> Iterator[str]:
-    yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+def _grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield _row(columns)
+    yield "|" + " --- |" * len(columns)
+    yield from map(_row, rows)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -1,9 +1,13 @@
 """What a benchmark found: tables for people, figures for plots and for other benchmarks, goals met or missed."""
 
 import argparse
+import datetime
 import json
 import math
+import os
+import platform
 import statistics
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,8 @@ from typing import Any
 import msgspec
 
 # What `make bench` leaves: a file a benchmark, and the page made of them.
-FOUND = Path(__file__).resolve().parent.parent.parent / "docs" / "performance"
+ROOT = Path(__file__).resolve().parent.parent.parent
+FOUND = ROOT / "docs" / "performance"
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -27,7 +32,9 @@ class Spread(msgspec.Struct, frozen=True):
         return cls(statistics.median(values), min(values), max(values))
 
     def text(self, digits: int = 0) -> str:
-        """As a table shows it: median (lowest to highest)."""
+        """As a table shows it: median (lowest to highest), or the one value that there is."""
+        if self.low == self.high:
+            return f"{self.median:,.{digits}f}"
         return f"{self.median:,.{digits}f} ({self.low:,.{digits}f} to {self.high:,.{digits}f})"
 
 
@@ -46,7 +53,7 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Goal(msgspec.Struct, frozen=True):
-    """A bound, what was measured, and the measured reason where it is missed."""
+    """A bound and what was measured, both with their unit, and the measured reason where it is missed."""
 
     what: str
     bound: str
@@ -67,22 +74,46 @@ class Result(msgspec.Struct, frozen=True):
     figures: dict[str, Any]
 
 
+class Circumstances(msgspec.Struct, frozen=True):
+    """Where and when something was measured, and by which code: empty where git does not know."""
+
+    machine: str
+    date: str
+    commit: str
+
+    @classmethod
+    def now(cls) -> "Circumstances":
+        """Those of this process."""
+        system = f"{platform.system()} {platform.machine()}"
+        return cls(
+            machine=f"{os.cpu_count()} cores, {system}, Python {platform.python_version()}",
+            date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+            commit=_commit(),
+        )
+
+
+class Kept(Result, frozen=True):
+    """A result that outlives its run."""
+
+    measured: Circumstances
+
+
 def path(name: str) -> Path:
     """Where the last result of a benchmark is kept."""
     return FOUND / f"{name}.json"
 
 
-def read(text: bytes) -> Result:
+def read(text: bytes) -> Kept:
     """A result that was printed with --json."""
-    return msgspec.json.decode(text, type=Result)
+    return msgspec.json.decode(text, type=Kept)
 
 
-def found(name: str) -> Result:
+def found(name: str) -> Kept:
     """The last result of a benchmark. Raises FileNotFoundError where it has never been run."""
     return read(path(name).read_bytes())
 
 
-def keep(result: Result) -> None:
+def keep(result: Kept) -> None:
     """Make this the last result of its benchmark."""
     FOUND.mkdir(parents=True, exist_ok=True)
     path(result.name).write_text(_json(result))
@@ -93,15 +124,32 @@ def run(measure: Callable[[], Result], about: str | None) -> int:
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
+    # The code that runs is that of the beginning.
+    circumstances = Circumstances.now()
     try:
         result = measure()
     except KeyboardInterrupt:
         return 130
-    print(_json(result) if options.json else _text(result), flush=True, end="")
+    kept = Kept(**msgspec.structs.asdict(result), measured=circumstances)
+    print(_json(kept) if options.json else _text(kept), flush=True, end="")
     return 0
 
 
-def _json(result: Result) -> str:
+def _commit() -> str:
+    """The commit of the tree, and whether the code is another by now: what `make bench` writes to docs is none."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(ROOT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ":!docs")
+        return git("rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _json(result: Kept) -> str:
     return json.dumps(msgspec.to_builtins(result), indent=1, ensure_ascii=False) + "\n"
 
 

@@ -1,0 +1,43 @@
+"""docs/performance.md tells first what was measured and what was missed."""
+
+from benchmarks.__main__ import LONG, NAMES
+from benchmarks.reporting import page
+from benchmarks.reporting.report import Circumstances, Goal, Kept, Spread, Table
+
+MEASURED = Circumstances(machine="8 cores", date="2026-01-31", commit="abc1234")
+
+
+def found(*goals: Goal) -> Kept:
+    return Kept(
+        name="drain",
+        title="Drain, of orders",
+        about="How.",
+        tables=[Table("Rates", ["", "a|b"], [["engine", "5"]], "In words.")],
+        goals=list(goals),
+        figures={},
+        measured=MEASURED,
+    )
+
+
+def test_missed_goals_come_first_and_with_their_reason() -> None:
+    met, missed = Goal("fast", "≤ 2 s", "1 s", met=True), Goal("cheap", "≤ $2", "$3", met=False, reason="prices rose")
+    written = page.text([found(met, missed)], {"drain": []})
+    assert "of their 2 goals 1 are met and 1 missed" in written
+    assert "| [Drain, of orders](#drain-of-orders) |" in written
+    assert written.index("| cheap | ≤ $2 | $3 | prices rose |") < written.index("| fast | ≤ 2 s | 1 s |")
+
+
+def test_a_section_says_when_and_where_it_was_measured() -> None:
+    written = page.text([found()], {"drain": []})
+    assert "*Measured on 2026-01-31 at commit abc1234: 8 cores.*" in written
+    assert "| engine | 5 |" in written
+    assert r"|  | a\|b |" in written
+
+
+def test_every_benchmark_has_a_line_that_says_what_it_measures() -> None:
+    assert page.QUESTIONS.keys() == {*NAMES, *LONG}
+
+
+def test_a_spread_of_one_value_has_no_brackets() -> None:
+    assert Spread.of([2.0, 1.0, 4.0]).text(1) == "2.0 (1.0 to 4.0)"
+    assert Spread.of([2.0]).text(1) == "2.0"
