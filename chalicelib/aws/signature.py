@@ -3,6 +3,7 @@
 import hmac
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 from urllib.parse import quote
@@ -30,12 +31,19 @@ def signed(
     # Every service but S3 has the path escaped once more than it is sent.
     request = f"POST\n{quote(path, safe='/~')}\n\n{lines}\n{listed}\n{sha256(body).hexdigest()}"
     scope = f"{moment[:8]}/{region}/{service}/aws4_request"
-    key = f"AWS4{keys.secret_key}".encode()
-    for part in scope.split("/"):
-        key = hmac.digest(key, part.encode(), "sha256")
     text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{sha256(request.encode()).hexdigest()}"
-    signature = hmac.digest(key, text.encode(), "sha256").hex()
+    signature = hmac.digest(_key(keys.secret_key, scope), text.encode(), "sha256").hex()
     given["authorization"] = (
         f"AWS4-HMAC-SHA256 Credential={keys.access_key}/{scope}, SignedHeaders={listed}, Signature={signature}"
     )
     return given
+
+
+# Two services, around midnight.
+@lru_cache(maxsize=4)
+def _key(secret_key: str, scope: str) -> bytes:
+    """What signs for a day, a region and a service: its four digests are over a third of a signature's time."""
+    key = f"AWS4{secret_key}".encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
