@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from benchmarks.processes.blocks import READS, blocks
+from benchmarks.processes.blocks import BINDING, READS, Blocks, blocks
 from benchmarks.processes.fleet import Fleet, drained, environment
 from benchmarks.processes.reading import Reader
 from benchmarks.reporting.bar import Bar
@@ -41,9 +41,12 @@ accepted and drained by the engine's worker processes, in events of {batch} mess
 off meanwhile. Then, round by round and one size after the other, back and forth: {drained} fresh orders, each followed
 by a socket of its own, are drained in events of {fresh} by {workers} workers with null sockets; and the engine's
 handlers, in one process, answer {asked} times each to a list (all, confirmed, pending, and from a random old order
-on), to a GET of a random old order and to the bind of a socket to one. *× smallest* is the time against that of the
-smallest size in the same round. Cold is the first answer after the server was restarted, the page cache of the system
-{cache}: connected and planned, but with nothing of the order in memory.
+on), to a GET of a random old order and to the bind of a socket to one. Their commits don't wait for the disk either: it
+takes as long whatever is stored, and varies more than anything else. A bind takes five times as long as a GET because
+it is {binding} statements one after the other, of which four write: open the socket, look at the order, subscribe,
+lease with the events, release, look once more. *× smallest* is the time against that of the smallest size in the same
+round. Cold is the first answer after the server was restarted, the page cache of the system {cache}: connected, but
+with nothing of the order in memory. The first list and the first bind plan their statements too.
 
 The largest size is what the time of `make bench` allows; `make bench NAMES=million` goes on to a million. Filling is
 bound by the CPU of the two workers, about twice that of the server, and by no single statement.
@@ -70,11 +73,11 @@ class Round(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """What was measured, by size: rounds, cold answers, blocks by what was asked; and rows of what lies there."""
+    """Rounds and cold answers by size, blocks warm and cold by size and what was asked, rows of what lies there."""
 
     rounds: dict[int, list[Round]]
     restarts: dict[int, list[dict[str, list[float]]]]
-    touched: dict[int, dict[str, float]]
+    touched: dict[str, dict[int, dict[str, Blocks]]]
     lying: list[list[str]]
 
 
@@ -83,8 +86,10 @@ class Stored:
 
     def __init__(self, on: Postgres, sink: Sink, size: int) -> None:
         self.size = size
-        self.database = Database(on, f"orders_{size}")
+        self.name = f"orders_{size}"
+        self.database = Database(on, self.name)
         self._environment = environment(self.database, sink) | {"LOG_LEVEL": "ERROR"}
+        self._hasty = self._environment | {"DATABASE_URL": self.database.hasty_url}
         self.old: list[str] = []
         # Orders a second of each chunk that was filled in.
         self.rates: list[float] = []
@@ -93,8 +98,7 @@ class Stored:
 
     def fill(self, bar: Bar, before: int) -> None:
         """Accept and drain orders until the size is reached."""
-        hasty = self._environment | {"DATABASE_URL": self.database.hasty_url}
-        with Fleet(WORKERS, hasty, ["--null-sockets"]) as fleet:
+        with Fleet(WORKERS, self._hasty, ["--null-sockets"]) as fleet:
             fleet.warm()
             for done in range(0, self.size, CHUNK):
                 order_ids = self.database.accept(CHUNK, watched=False)
@@ -113,7 +117,7 @@ class Stored:
     def open(self, parts: contextlib.ExitStack) -> None:
         """Start the containers that are measured."""
         self.fleet = parts.enter_context(Fleet(WORKERS, self._environment, ["--null-sockets"]))
-        self.reader = Reader(self._environment)
+        self.reader = Reader(self._hasty)
         parts.callback(self.reader.close)
 
     def round(self) -> Round:
@@ -121,9 +125,9 @@ class Stored:
         done = drained(self.database, self.fleet, self.database.accept(DRAINED), BATCH)
         return Round(rate=done.rate, client=done.client, server=done.server, answers=self.ask(ASKED))
 
-    def touched(self) -> dict[str, float]:
-        """How many blocks the statements behind answers touch."""
-        return {what: blocks(self.database, what, self.some(ASKED_COLD)) for what in READS}
+    def touched(self, on: Database) -> dict[str, Blocks]:
+        """Blocks by what is asked, `on` a connection to this database."""
+        return {what: blocks(on, what, self.some(1 if what in PAGES else ASKED_COLD)) for what in READS}
 
     def some(self, count: int) -> list[str]:
         """Random old orders."""
@@ -149,10 +153,11 @@ def measured(name: str, sizes: Sequence[int]) -> Result:
             each.open(parts)
         rounds = interleaved({f"{each.size}": each.round for each in stored}, warm=1)
         lying = [_lying(each) for each in stored]
-        touched = {each.size: each.touched() for each in stored}
+        warm = {each.size: each.touched(each.database) for each in stored}
         for each in stored:
             each.database.close()
         cold = interleaved({f"{each.size}": partial(_cold, on, each) for each in stored}, RESTARTS)
+        touched = {"warm": warm, "cold": {each.size: _touched_cold(on, each) for each in stored}}
     return _result(name, stored, Found(_by_size(rounds), _by_size(cold), touched, lying))
 
 
@@ -170,12 +175,22 @@ def _fill(stored: Sequence[Stored]) -> None:
 
 def _cold(on: Postgres, stored: Stored) -> dict[str, list[float]]:
     """First answers of a server that has just been started."""
+    _restart(on)
+    return stored.ask(ASKED_COLD)
+
+
+def _touched_cold(on: Postgres, stored: Stored) -> dict[str, Blocks]:
+    _restart(on)
+    with contextlib.closing(Database(on, stored.name)) as again:
+        return stored.touched(again)
+
+
+def _restart(on: Postgres) -> None:
     on.stop()
     if _droppable():
         os.sync()
         PAGE_CACHE.write_text("1")
     on.start()
-    return stored.ask(ASKED_COLD)
 
 
 def _lying(stored: Stored) -> list[str]:
@@ -191,8 +206,8 @@ def _result(name: str, stored: Sequence[Stored], found: Found) -> Result:
     }
     note = "µs are the median answer of a round, or what an order takes of a drain; in brackets the extremes."
     filling = f"The last two are rates of filling: of the first {CHUNK:,} orders, and of the last {LAST * CHUNK:,}."
-    by_size = ["", *(f"{size:,}" for size in found.touched)]
-    touched = [[what, *(f"{each[what]:,.0f}" for each in found.touched.values())] for what in READS]
+    sizes = [(when, size) for when, by in found.touched.items() for size in by]
+    touched = [[what, *(_blocks(found.touched[when][size][what]) for when, size in sizes)] for what in READS]
     return Result(
         name=name,
         title=f"Scale: up to {stored[-1].size:,} stored orders",
@@ -202,7 +217,11 @@ def _result(name: str, stored: Sequence[Stored], found: Found) -> Result:
             Table("Slowest answers, warm", ["", "stored", "median µs", "p99 µs"], list(_tails(found.rounds))),
             Table("Drain", ["stored", "orders/s", "client µs", "server µs"], list(_drains(found.rounds))),
             Table("Cold", ["", "stored", "µs", "× smallest"], _rows(times["cold"])),
-            Table("Blocks of 8 KB that the statement behind an answer touches", by_size, touched),
+            Table(
+                "Blocks of 8 KB that the statements behind an answer touch",
+                ["", *(f"{size:,}, {when}" for when, size in sizes)],
+                touched,
+            ),
             Table(
                 "What lies there", ["stored", *LYING_COLUMNS, "first orders/s", "last orders/s"], found.lying, filling
             ),
@@ -213,7 +232,10 @@ def _result(name: str, stored: Sequence[Stored], found: Found) -> Result:
                 when: {str(size): {what: _median(each) for what, each in by.items()} for size, by in sizes.items()}
                 for when, sizes in times.items()
             },
-            "blocks": {str(size): each for size, each in found.touched.items()},
+            "blocks": {
+                when: {str(size): msgspec.to_builtins(each) for size, each in by.items()}
+                for when, by in found.touched.items()
+            },
             "orders/s": {str(size): _median([each.rate for each in many]) for size, many in found.rounds.items()},
             "filling orders/s": {str(each.size): each.rates for each in stored},
         },
@@ -228,6 +250,7 @@ def _about(stored: Sequence[Stored]) -> str:
         fresh=BATCH,
         workers=WORKERS,
         asked=ASKED,
+        binding=BINDING,
         cache="dropped" if _droppable() else "kept, since nobody but root may drop it",
     )
 
@@ -278,28 +301,35 @@ def _drains(rounds: Mapping[int, list[Round]]) -> Iterator[list[str]]:
 
 
 def _goals(times: Mapping[str, Mapping[int, Mapping[str, list[float]]]], found: Found) -> Iterator[Goal]:
-    smallest, *larger = sorted(found.touched)
+    smallest, *larger = sorted(found.rounds)
     for when, by_size in times.items():
         for size in larger:
-            for what in by_size[size]:
-                slower = Spread.of(_slower(by_size, size, what))
-                met = slower.median <= MOST_SLOWER
-                yield Goal(
-                    f"{what}, {when}, {size:,} against {smallest:,} orders",
-                    f"≤ {MOST_SLOWER:g} × as long",
-                    f"{slower.text(2)} ×",
-                    met,
-                    "" if met else f"{_work(found, size, what)}, against {_work(found, smallest, what)}",
-                )
+            slower = {what: Spread.of(_slower(by_size, size, what)) for what in by_size[size]}
+            worst = max(slower, key=lambda what: slower[what].median)
+            missing = [what for what in slower if slower[what].median > MOST_SLOWER]
+            yield Goal(
+                f"the worst of {len(slower)} times, {when}, {size:,} against {smallest:,} orders",
+                f"≤ {MOST_SLOWER:g} × as long",
+                f"{slower[worst].text(2)} ×: {worst}",
+                not missing,
+                "; ".join(
+                    f"{what}: {_work(found, when, size, what)}, against {_work(found, when, smallest, what)}"
+                    for what in missing
+                ),
+            )
 
 
-def _work(found: Found, size: int, what: str) -> str:
+def _work(found: Found, when: str, size: int, what: str) -> str:
     """What is done for an answer, however long it takes on a busy machine."""
     if what == DRAIN:
         many = found.rounds[size]
         client, server = (_median([getattr(each, field) for each in many]) for field in ("client", "server"))
         return f"{client:.0f} + {server:.0f} core-µs an order"
-    return f"{found.touched[size][what]:.0f} blocks"
+    return f"{_blocks(found.touched[when][size][what])} blocks touched"
+
+
+def _blocks(found: Blocks) -> str:
+    return f"{found.touched:,.0f}" + (f" ({found.read:,.0f} from disk)" if found.read else "")
 
 
 def _median(values: Sequence[float]) -> float:

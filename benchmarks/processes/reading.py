@@ -43,7 +43,7 @@ class Reader:
         }
 
     def install(self) -> None:
-        """The handlers use this container from now on; it is connected and has its plans."""
+        """The handlers use this container from now on; it is connected, and of all statements has planned GET's."""
         bootstrap.install(self._engine)
         # The first may meet a connection that a server ended meanwhile.
         if {rest.order(NOBODY).status for _ in range(2)} != {NOT_FOUND}:
