@@ -179,7 +179,9 @@ def _validation(service: Service, seen: Sequence[Seen]) -> Table:
         f"The model and {CONTAINERS} workers here",
         ["orders/s", "figure", "predicted", "measured", "error"],
         rows,
-        "Waits of a few milliseconds are the harness's own as much as the queue's.",
+        "No goal counts a message's wait by itself; it is part of an order's time. Where it is short, it is the "
+        "harness's own, its pipes and turns, as much as the queue's; where hardly a worker is ever free, "
+        f"{load.SECONDS:g} s are too short for its mean to settle.",
     )
 
 
@@ -203,7 +205,7 @@ def _needs(wanted: Sequence[Needs], classes: list[DatabaseClass], server: Server
         "database cores": [f"{each.cores:.1f}" for each in wanted],
         "database class": [_class(each, classes) for each in wanted],
         "proxy": ["yes" if stages.database(each, classes)[2] else "no" for each in wanted],
-        "MB of log a second": [f"{each.rate * server.wal_bytes / 1e6:,.2f}" for each in wanted],
+        "MB of Postgres' write-ahead log a second": [f"{each.rate * server.wal_bytes / 1e6:,.2f}" for each in wanted],
         "gateway requests/s": [f"{each.requests:,.0f}" for each in wanted],
         "of them pushes/s": [f"{each.rate * PUSHES:,.0f}" for each in wanted],
         "new sockets/s": [f"{each.rate:,.0f}" for each in wanted],

@@ -129,9 +129,9 @@ def _about(prices: Prices, init_ms: float, cold_source: str) -> str:
 Lambda gives it (memory / 1769 MB of a CPU, in periods of 20 ms), warm, with the market's delays as they are. What
 uses the CPU alone runs one container at a time, quotes side by side, so that the machine's CPUs are never full.
 Milliseconds are wall time of an invocation, event parsed and reply encoded, rounded up as Lambda bills: medians of
-{ROUNDS} rounds after one that doesn't count. A stand-in for SQS and the gateway's management API counts what AWS
-bills, so that requests, pushes, log bytes and reply bytes are counted, not estimated; a mapping's receive and
-delete are added, {MAPPING_REQUESTS} a batch.
+{ROUNDS} rounds (of the naive port, {billing.NAIVE_ROUNDS}) after one that doesn't count. A stand-in for SQS and the
+gateway's management API counts what AWS bills, so that requests, pushes, log bytes and reply bytes are counted, not
+estimated; a mapping's receive and delete are added, {MAPPING_REQUESTS} a batch.
 
 Assumed (`benchmarks/cost.py`, `benchmarks/surroundings/region.py`): {away.database * 1000:g} ms to the database,
 {away.queue * 1000:g} ms for a request to SQS and {away.push * 1000:g} ms for a push, beside the work for them;

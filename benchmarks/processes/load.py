@@ -41,7 +41,7 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Server(msgspec.Struct, frozen=True):
-    """What an order costs the database in batches of `fill`: microseconds of its processes' CPU, bytes of its log."""
+    """What an order costs the database in batches of `fill`: microseconds of CPU, bytes of write-ahead log."""
 
     us: float
     wal_bytes: float
@@ -169,5 +169,5 @@ async def _warm(pools: Sequence[tuple[Region, list[Container]]], found: Database
 
 
 def _wal(found: Database) -> float:
-    """How many bytes of log the server has written."""
+    """How many bytes of write-ahead log the server has written."""
     return float(found.fetch("SELECT pg_current_wal_insert_lsn() - '0/0'")[0][0])
