@@ -32,12 +32,13 @@ WHOLE, INIT_FREE = "whole", "init free"
 LIBRARIES = "psycopg-binary"
 
 ABOUT = f"""\
-A new interpreter, as bare as Lambda's, runs the packaged archive as it is unpacked; botocore and urllib3, which the
-runtime brings, lie beside it. It imports `app` and calls `app.app` with a REST API's event of a POST, or `app.worker`
-with SQS's event of ten accepted orders, which it routes and submits; *followed* means that a socket is bound to all
-ten, to which their frames are pushed. Processor time is the process's own, in user and system mode, of all threads,
-from its start on; wall is from before it is started. Medians of {ROUNDS} interleaved rounds, with the lowest and the
-highest.
+A new interpreter, as bare as Lambda's, runs the packaged archive as it is unpacked, and nothing beside it: of what the
+runtime brings, the engine needs botocore's certificates and, where the environment names no credentials, botocore's way
+to find some; here the environment names both, as Lambda's does the credentials. It imports `app` and calls `app.app`
+with a REST API's event of a POST, or `app.worker` with SQS's event of ten accepted orders, which it routes and submits;
+*followed* means that a socket is bound to all ten, to which their frames are pushed. Processor time is the process's
+own, in user and system mode, of all threads, from its start on; wall is from before it is started. Medians of {ROUNDS}
+interleaved rounds, with the lowest and the highest.
 
 *{TLS}* is what a deployed function meets: Postgres checks a password (SCRAM-SHA-256) and shows a certificate, which is
 verified, and SQS and the management API are behind HTTPS, checked against a bundle as large as botocore's. Both are
@@ -103,8 +104,6 @@ def _groups(parts: contextlib.ExitStack) -> tuple[dict[int, Quota], str]:
 
 
 def _settings(database_url: str, sink: Sink, certificate: Certificate | None = None) -> dict[str, str]:
-    # The SDK's own variable, and OpenSSL's.
-    trusted = {"AWS_CA_BUNDLE": certificate.bundle, "SSL_CERT_FILE": certificate.bundle} if certificate else {}
     return {
         "DATABASE_URL": database_url,
         "ORDERS_QUEUE": sink.queue_url("orders"),
@@ -113,7 +112,7 @@ def _settings(database_url: str, sink: Sink, certificate: Certificate | None = N
         "PUSH_ENDPOINT": f"{sink.endpoint}/api",
         "AWS_ENDPOINT_URL": sink.endpoint,
         "VENUE_TIME_SCALE": "0",
-        **{name: str(path) for name, path in trusted.items()},
+        **({"AWS_CA_BUNDLE": str(certificate.bundle)} if certificate else {}),
     }
 
 

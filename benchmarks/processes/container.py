@@ -7,14 +7,11 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-# What the runtime itself brings, in the versions that are installed here.
-PROVIDED = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3")
 REGION = "us-east-1"
 SECONDS = 60
 FRESH = Path(__file__).with_name("fresh.py")
@@ -48,19 +45,12 @@ class Started(msgspec.Struct, frozen=True):
 
 
 class Code:
-    """The archive as Lambda unpacks it, and the runtime's own packages beside it."""
+    """The archive as Lambda unpacks it."""
 
     def __init__(self, archive: Path, home: Path, *, bytecode: bool = True) -> None:
-        self._task, self._runtime = home / "task", home / "runtime"
+        self._task = home
         with zipfile.ZipFile(archive) as opened:
             opened.extractall(self._task, [name for name in opened.namelist() if bytecode or not name.endswith(".pyc")])
-        self._runtime.mkdir(parents=True)
-        for name in PROVIDED:
-            found = find_spec(name)
-            if found and found.origin:
-                origin = Path(found.origin)
-                brought = origin.parent if origin.name == "__init__.py" else origin
-                (self._runtime / brought.name).symlink_to(brought)
 
     def command(self, *arguments: str) -> list[str]:
         """An interpreter as bare as the runtime's: no environment's packages, and it writes no bytecode."""
@@ -71,7 +61,7 @@ class Code:
         return {
             "PATH": os.defpath,
             "LANG": "en_US.UTF-8",
-            "PYTHONPATH": f"{self._task}{os.pathsep}{self._runtime}",
+            "PYTHONPATH": str(self._task),
             "LAMBDA_TASK_ROOT": str(self._task),
             "AWS_LAMBDA_FUNCTION_NAME": "engine",
             "AWS_REGION": REGION,
