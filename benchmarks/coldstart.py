@@ -5,13 +5,15 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from benchmarks.processes import invocations
+from benchmarks.processes import first_batch
 from benchmarks.processes.container import STEPS, Code, ContainerError, Started
 from benchmarks.reporting.report import Goal, Result, Spread, Table, run
 from benchmarks.reporting.rounds import ROUNDS, interleaved
+from benchmarks.surroundings.examples import post
 from benchmarks.surroundings.quota import WHOLE_MEGABYTES, NoQuotaError, Quota, quota
 from benchmarks.surroundings.secured import Certificate, secured
 from benchmarks.surroundings.sink import Sink
@@ -119,10 +121,10 @@ def _settings(database_url: str, sink: Sink, certificate: Certificate | None = N
 def _start(settings: Mapping[str, str], database_url: str, code: Code, kind: str, **how: Any) -> Started:
     """Starts a container for its first and its second invocation; raises ContainerError where they did not succeed."""
     if kind == POST:
-        started = code.start("app", [invocations.post()] * 2, settings, **how)
-        done = all(reply["statusCode"] == invocations.ACCEPTED for reply in started.replies)
+        started = code.start("app", [post()] * 2, settings, **how)
+        done = all(reply["statusCode"] == HTTPStatus.OK for reply in started.replies)
     else:
-        events = [invocations.batch(database_url, followed=kind == FOLLOWED) for _ in range(2)]
+        events = [first_batch.batch(database_url, followed=kind == FOLLOWED) for _ in range(2)]
         started = code.start("worker", events, settings, **how)
         done = all(reply == {"batchItemFailures": []} for reply in started.replies)
     if not done:

@@ -21,6 +21,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 
 from benchmarks.processes.memory import Peaks, watch
 from benchmarks.reporting.bar import Bar
+from benchmarks.surroundings.examples import ORDER
 from infrastructure.clients import client
 from local.front_door import MOST_WAITING
 from local.stack import Endpoints, Plan, Stack
@@ -29,7 +30,6 @@ ORDERS = 5000
 # More than the front door lets wait, so that it has to refuse.
 CLIENTS = 600
 # Of twenty orders, one fails twice before it is confirmed, and one fails for good.
-ORDER = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "3", "slippageTolerance": "0.02"}
 TOKENS_OUT = ("FLAKY", "FAIL", *["USDC"] * 18)
 ACCEPTED = 200
 REFUSED = (429, 503)

@@ -17,8 +17,10 @@ import msgspec
 import psutil
 import psycopg
 
-from benchmarks.processes.reading import OK, Request
+from benchmarks.processes.reading import OK
 from benchmarks.processes.worker import Counted
+from benchmarks.surroundings.database import PAYLOAD
+from benchmarks.surroundings.examples import BODY, Request
 from chalicelib import bootstrap, settings
 from chalicelib.bootstrap import Engine
 from chalicelib.domain.clock import SystemClock, SystemEntropy, uuid7
@@ -27,15 +29,6 @@ from chalicelib.domain.order import DEFAULT_ACCOUNT, DEFAULT_TYPE
 from chalicelib.handlers import rest
 from chalicelib.store.orders import FIRST_META
 from chalicelib.store.statements import load
-
-# As the README's example.
-BODY = b'{"tokenIn":"SOL","tokenOut":"USDC","amount":3.0,"slippageTolerance":0.02}'
-# As the engine stores it.
-PAYLOAD = (
-    '{"tokenIn":{"name":"SOL","decimals":9,"mint":"So11111111111111111111111111111111111111112"},'
-    '"tokenOut":{"name":"USDC","decimals":6,"mint":"EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"},'
-    '"amount":3000000000,"slippageTolerance":"0.02"}'
-)
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -53,7 +46,7 @@ def engine() -> Callable[[int], None]:
     given = settings.read()
     around = msgspec.structs.replace(bootstrap.real(given), connect=Counted.connect)
     bootstrap.install(Engine(given, around))
-    request = Request(BODY, {"content-type": "application/json"})
+    request = Request(BODY.encode())
 
     def accept(orders: int) -> None:
         for _ in range(orders):

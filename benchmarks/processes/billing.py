@@ -12,16 +12,16 @@ from typing import Any, TypeVar
 import msgspec
 
 from benchmarks.processes.naive import TABLE
-from benchmarks.processes.warm import Container, Invoked, messages, post, shared, socket_event, started, tick
+from benchmarks.processes.warm import Invoked, WarmContainer, shared, started
 from benchmarks.reporting.bar import Bar
 from benchmarks.reporting.report import Spread
 from benchmarks.reporting.rounds import ROUNDS
 from benchmarks.surroundings.database import Database, database
+from benchmarks.surroundings.examples import messages, post, socket_event, tick
 from benchmarks.surroundings.region import Distances, Region
 
 T = TypeVar("T")
 
-ORDER = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": "3", "slippageTolerance": "0.02"}
 MEMORIES = (256, 512, 1024, 1769)
 FILLS = (1, 3, 10)
 # The first round of each is thrown away.
@@ -76,7 +76,7 @@ def batch_name(pass_name: str, fill: int, watched: bool) -> str:
 class Cell:
     """A container of one memory size in a region of its own, so that what is counted there is its doing."""
 
-    def __init__(self, region: Region, container: Container) -> None:
+    def __init__(self, region: Region, container: WarmContainer) -> None:
         self._region = region
         self._container = container
         self._samples: dict[str, list[Sample]] = defaultdict(list)
@@ -154,7 +154,7 @@ async def _quotes(cell: Cell, kind: tuple[int, bool], ids: Sequence[str], lag: i
 
 async def _edges(cell: Cell) -> None:
     """A POST, a socket that binds the order and closes, and a sweep."""
-    reply = await cell.invoke("api", "api", post(ORDER))
+    reply = await cell.invoke("api", "api", post())
     order_id, socket = json.loads(reply["body"])["orderId"], uuid.uuid4().hex
     await cell.invoke("connect", "connect", socket_event("CONNECT", socket))
     await cell.invoke("message", "message", socket_event("MESSAGE", socket, json.dumps({"orderId": order_id})))

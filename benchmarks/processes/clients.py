@@ -5,9 +5,10 @@ import time
 
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
+from benchmarks.surroundings.examples import ORDER
 from local.stack import Endpoints
 
-EXAMPLE = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 3, "slippageTolerance": 0.02}
+EXAMPLE = ORDER
 # Longer than any order takes.
 PATIENCE_SECONDS = 60.0
 

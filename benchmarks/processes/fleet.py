@@ -13,12 +13,12 @@ from typing import Self
 import msgspec
 
 from benchmarks.surroundings.database import Database
+from benchmarks.surroundings.examples import NO_ORDER
 from benchmarks.surroundings.sink import Sink
 
 # Nobody waits longer for an answer of a container.
 ANSWER_SECONDS = 60.0
 ENGINE = "benchmarks.processes.worker"
-NO_ORDER = "00000000-0000-7000-8000-000000000000"
 
 
 class Answer(msgspec.Struct, frozen=True):

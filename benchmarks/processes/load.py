@@ -10,9 +10,10 @@ import msgspec
 
 from benchmarks.models.stages import MOST, PASSES
 from benchmarks.processes.billing import LANDED_SECONDS
-from benchmarks.processes.warm import Container, messages, shared, started
+from benchmarks.processes.warm import WarmContainer, shared, started
 from benchmarks.reporting.bar import Bar
 from benchmarks.surroundings.database import Database, database
+from benchmarks.surroundings.examples import messages
 from benchmarks.surroundings.region import Arrived, Distances, Region
 
 # Rates that are run side by side, a pool of containers each: a heavy one beside a light one.
@@ -51,7 +52,7 @@ class Server(msgspec.Struct, frozen=True):
 class Pool:
     """Containers that take turns on one queue."""
 
-    def __init__(self, region: Region, containers: Sequence[Container], ids: Sequence[str], rate: float) -> None:
+    def __init__(self, region: Region, containers: Sequence[WarmContainer], ids: Sequence[str], rate: float) -> None:
         self._region = region
         self._containers = containers
         self._ids = ids
@@ -85,7 +86,7 @@ class Pool:
             await asyncio.gather(*slots, return_exceptions=True)
         return self._seen()
 
-    async def _slot(self, container: Container) -> None:
+    async def _slot(self, container: WarmContainer) -> None:
         queue, loop = self._region.orders, asyncio.get_running_loop()
         while True:
             batch = [await queue.get()]
@@ -143,7 +144,7 @@ async def _observe(found: Database, megabytes: int) -> tuple[list[Seen], Server]
     return sorted(seen, key=lambda each: each.rate), Server(us / orders, wal_bytes / orders, fill)
 
 
-async def _pool(parts: contextlib.AsyncExitStack, url: str, megabytes: int) -> tuple[Region, list[Container]]:
+async def _pool(parts: contextlib.AsyncExitStack, url: str, megabytes: int) -> tuple[Region, list[WarmContainer]]:
     region = await parts.enter_async_context(Region(url, Distances()))
     containers = []
     for at in range(CONTAINERS):
@@ -155,7 +156,7 @@ async def _pool(parts: contextlib.AsyncExitStack, url: str, megabytes: int) -> t
     return region, containers
 
 
-async def _warm(pools: Sequence[tuple[Region, list[Container]]], found: Database) -> None:
+async def _warm(pools: Sequence[tuple[Region, list[WarmContainer]]], found: Database) -> None:
     """Connections, statements and code that a container has only after its first order."""
     containers = [container for _, pool in pools for container in pool]
     events = [messages([order_id]) for order_id in found.accept(len(containers), watched=False)]

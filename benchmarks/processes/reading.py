@@ -9,21 +9,13 @@ from typing import Any
 import msgspec
 
 from benchmarks.processes.worker import NullSockets
+from benchmarks.surroundings.examples import NO_ORDER, Request, socket_event
 from chalicelib import bootstrap, settings
 from chalicelib.bootstrap import Engine
 from chalicelib.handlers import rest, websocket
 
-NOBODY = "00000000-0000-7000-8000-000000000000"
 OK = 200
 NOT_FOUND = 404
-
-
-class Request(msgspec.Struct):
-    """A request as the framework hands it over."""
-
-    raw_body: bytes = b""
-    headers: Mapping[str, str] = {}
-    query_params: Mapping[str, str] | None = None
 
 
 class Reader:
@@ -46,7 +38,7 @@ class Reader:
         """The handlers use this container from now on; it is connected, and of all statements has planned GET's."""
         bootstrap.install(self._engine)
         # The first may meet a connection that a server ended meanwhile.
-        if {rest.order(NOBODY).status for _ in range(2)} != {NOT_FOUND}:
+        if {rest.order(NO_ORDER).status for _ in range(2)} != {NOT_FOUND}:
             raise RuntimeError("the database does not answer")
 
     def close(self) -> None:
@@ -71,8 +63,7 @@ class Reader:
 
 
 def _socket_event(kind: str, connection_id: str, body: str = "") -> int:
-    context = {"connectionId": connection_id, "eventType": kind}
-    status: int = websocket.handle({"requestContext": context, "body": body})["statusCode"]
+    status: int = websocket.handle(socket_event(kind, connection_id, body))["statusCode"]
     return status
 
 

@@ -7,16 +7,16 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from benchmarks.surroundings.examples import Context
 from benchmarks.surroundings.quota import WHOLE_MEGABYTES, NoQuotaError, Quota, quota
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-TIMEOUT_MS = 10_000
 
 
 class Invoked(msgspec.Struct, frozen=True):
@@ -33,8 +33,8 @@ class Invoked(msgspec.Struct, frozen=True):
         return int(-(-self.ms // 1))
 
 
-class Container:
-    """Calls the entry points of app.py in a process that `start` made."""
+class WarmContainer:
+    """Calls the entry points of app.py in a process that `started` made."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -58,7 +58,7 @@ class Container:
 
 
 @contextlib.asynccontextmanager
-async def started(environment: Mapping[str, str]) -> AsyncIterator[Container]:
+async def started(environment: Mapping[str, str]) -> AsyncIterator[WarmContainer]:
     """A container with this environment beside PATH; it ends with the body, or with this process."""
     command = [sys.executable, "-m", "benchmarks.processes.warm"]
     fixed = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -71,7 +71,7 @@ async def started(environment: Mapping[str, str]) -> AsyncIterator[Container]:
         limit=2**20,
     )
     try:
-        yield Container(process)
+        yield WarmContainer(process)
     finally:
         if process.stdin:
             process.stdin.close()
@@ -93,64 +93,6 @@ def no_quota() -> str:
             return ""
     except NoQuotaError as error:
         return str(error)
-
-
-def messages(bodies: Sequence[str]) -> dict[str, Any]:
-    """The event of a queue's mapping."""
-    source = {"eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:orders"}
-    return {
-        "Records": [
-            {"messageId": f"m{at}", "receiptHandle": "none", "body": body, "attributes": {}, **source}
-            for at, body in enumerate(bodies)
-        ]
-    }
-
-
-def post(order: Mapping[str, Any]) -> dict[str, Any]:
-    """The event of the REST API for a POST of an order."""
-    path = "/api/orders/execute"
-    return {
-        "resource": path,
-        "path": path,
-        "httpMethod": "POST",
-        "headers": {"Content-Type": "application/json"},
-        "multiValueHeaders": {"Content-Type": ["application/json"]},
-        "queryStringParameters": None,
-        "multiValueQueryStringParameters": None,
-        "pathParameters": None,
-        "stageVariables": None,
-        "body": json.dumps(order),
-        "isBase64Encoded": False,
-        "requestContext": {"resourcePath": path, "httpMethod": "POST", "path": f"/api{path}", "stage": "api"},
-    }
-
-
-def socket_event(kind: str, connection_id: str, body: str | None = None) -> dict[str, Any]:
-    """The event of the WebSocket API for CONNECT, MESSAGE or DISCONNECT."""
-    context = {"connectionId": connection_id, "eventType": kind, "domainName": "sockets", "apiId": "a", "stage": "api"}
-    return {"requestContext": context, "queryStringParameters": None, "body": body}
-
-
-def tick() -> dict[str, Any]:
-    """The event of a schedule."""
-    names = ("version", "account", "region", "detail-type", "source", "time", "id")
-    return dict.fromkeys(names, "") | {"detail": {}, "resources": []}
-
-
-class Context:
-    """What Lambda tells a function about its invocation."""
-
-    function_name = "benchmark"
-    memory_limit_in_mb = 512
-    invoked_function_arn = "arn:aws:lambda:us-east-1:000000000000:function:benchmark"
-    aws_request_id = "00000000-0000-0000-0000-000000000000"
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-
-    def get_remaining_time_in_millis(self) -> int:
-        """What is left of ten seconds."""
-        return TIMEOUT_MS - int((time.monotonic() - self._started) * 1000)
 
 
 def _functions() -> dict[str, Callable[[Any, Any], Any]]:

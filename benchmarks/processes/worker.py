@@ -13,7 +13,7 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Any, ClassVar, Self
@@ -22,6 +22,7 @@ import msgspec
 from psycopg import AsyncConnection
 
 from benchmarks.processes.parts import Parts
+from benchmarks.surroundings.examples import Context, Request, messages
 from chalicelib import bootstrap, settings
 from chalicelib.bootstrap import Engine, Surroundings
 from chalicelib.domain.message import Message
@@ -35,30 +36,8 @@ from chalicelib.venues.base import Attempt, Chain, Transaction, Venue
 from chalicelib.venues.simulated.chain import SimulatedChain
 from chalicelib.venues.simulated.draws import Draws
 
-FUNCTION_SECONDS = 10.0
-ORDERS_QUEUE = "orders"
 PUBLISHING = "order-engine publishing"
 WRITE = load("orders")["write_transitions"]
-
-
-class Context:
-    """What Lambda tells a function about its invocation."""
-
-    def __init__(self) -> None:
-        self._end = time.monotonic() + FUNCTION_SECONDS
-
-    def get_remaining_time_in_millis(self) -> int:
-        """What is left of it."""
-        return int((self._end - time.monotonic()) * 1000)
-
-
-class Request:
-    """A POST as the framework hands it over."""
-
-    def __init__(self, body: str) -> None:
-        self.raw_body = body.encode()
-        self.headers: Mapping[str, str] = {"content-type": "application/json"}
-        self.query_params: Mapping[str, str] | None = None
 
 
 class Outbox:
@@ -152,8 +131,8 @@ def timed(given: Settings, around: Surroundings, seconds: float, ledger: Ledger)
     return venues, chain
 
 
-class Container:
-    """The engine in its stand-in surroundings."""
+class MeasuredEngine:
+    """The engine of one container in its stand-in surroundings, with what each invocation took."""
 
     def __init__(self, *, null_sockets: bool, distance: float, profile: bool, swap_seconds: float | None) -> None:
         given = settings.read()
@@ -198,13 +177,12 @@ class Container:
 
 
 def _work(bodies: list[str]) -> list[str]:
-    records = [{"messageId": body, "receiptHandle": body, "body": body} for body in bodies]
-    failed = queue.orders({"Records": records}, Context())["batchItemFailures"]
+    failed = queue.orders(messages(bodies), Context())["batchItemFailures"]
     return [item["itemIdentifier"] for item in failed]
 
 
 def _post(bodies: list[str]) -> list[str]:
-    replies = [(body, rest.execute(Request(body))) for body in bodies]
+    replies = [(body, rest.execute(Request(body.encode()))) for body in bodies]
     return [body for body, reply in replies if reply.status != HTTPStatus.OK]
 
 
@@ -235,17 +213,17 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     with open(options.log, "a") as log:  # noqa: PTH123 - the null device is no path
         os.dup2(log.fileno(), sys.stdout.fileno())
-        with Container(
+        with MeasuredEngine(
             null_sockets=options.null_sockets,
             distance=options.distance,
             profile=options.profile,
             swap_seconds=options.swap_seconds,
-        ) as container:
+        ) as engine:
             for line in sys.stdin:
-                answer = container.handle(json.loads(line), posts=options.posts, commits=options.commits)
+                answer = engine.handle(json.loads(line), posts=options.posts, commits=options.commits)
                 print(json.dumps(answer), file=answers)
-            if container.parts:
-                print(json.dumps(container.parts.shares()), file=answers)
+            if engine.parts:
+                print(json.dumps(engine.parts.shares()), file=answers)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import psycopg
 
+from benchmarks.surroundings.examples import BODY, JSON_HEADERS
+from chalicelib.intake.validation import terms
 from local.migrate import migrate
 from local.postgres import Postgres
 
-# As intake leaves them: SOL to USDC, their first event, and for each a socket of its own that follows it.
+# As intake leaves them: their first event, and for each a socket of its own that follows it.
 ACCEPT = """
 WITH accepted AS (
     INSERT INTO orders (id, payload, status, created_at, last_update, account, type, last_seq, enqueued_at)
@@ -31,10 +34,8 @@ WITH accepted AS (
 )
 SELECT id::text FROM accepted ORDER BY id
 """
-PAYLOAD = (
-    '{"tokenIn":{"name":"SOL","decimals":9},"tokenOut":{"name":"USDC","decimals":6},'
-    '"amount":3000000000,"slippageTolerance":"0.02"}'
-)
+# The example as intake stores it.
+PAYLOAD = msgspec.json.encode(terms(BODY.encode(), JSON_HEADERS["content-type"])).decode()
 # Sockets that follow orders as far as these have come.
 FOLLOW = """
 WITH connected AS (

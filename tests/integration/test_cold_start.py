@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 
-from benchmarks.processes import invocations
+from benchmarks.processes import first_batch
+from benchmarks.surroundings.examples import post
 from infrastructure.package import ROOT
 from tests.integration.rig import Rig
 
@@ -25,7 +26,7 @@ LATE = {"encodings.idna", "stringprep", "unicodedata"}
 
 
 def test_the_first_post_and_the_first_batch_import_nothing_that_was_not_decided(rig: Rig) -> None:
-    events = [invocations.post(), invocations.batch(rig.database_url, followed=True)]
+    events = [post(), first_batch.batch(rig.database_url, followed=True)]
     # Isolated, so that no variable of whoever runs the tests adds an import.
     done = subprocess.run(
         [sys.executable, "-I", "-c", SCRIPT, json.dumps(events)],
@@ -37,8 +38,8 @@ def test_the_first_post_and_the_first_batch_import_nothing_that_was_not_decided(
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    post, batch = found["replies"]
-    assert (post["statusCode"], batch) == (200, {"batchItemFailures": []})
+    posted, batch = found["replies"]
+    assert (posted["statusCode"], batch) == (200, {"batchItemFailures": []})
     assert rig.gateway.frames
     assert set(found["late"]) <= LATE, (
         "the first invocation imports what the container's start did not: "
