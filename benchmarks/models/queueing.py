@@ -36,21 +36,6 @@ def erlang_b(servers: int, offered: float) -> float:
     return blocked
 
 
-def erlang_c(servers: int, offered: float) -> float:
-    """The share that must wait, M/M/c (Erlang 1917). Raises Unstable."""
-    if offered >= servers:
-        raise Unstable(f"{offered:g} erlangs for {servers} servers")
-    blocked = erlang_b(servers, offered)
-    return servers * blocked / (servers - offered * (1 - blocked))
-
-
-def allen_cunneen(servers: int, rate: float, seconds: float, arrivals_scv: float, service_scv: float) -> float:
-    """The mean wait of GI/G/c, by the squared coefficients of variation (Allen 1990); exact for M/M/c and M/G/1."""
-    offered = little(rate, seconds)
-    waiting = erlang_c(servers, offered) * seconds / (servers - offered)
-    return waiting * (arrivals_scv + service_scv) / 2
-
-
 def batch_service(servers: int, rate: float, seconds: float, most: int) -> Steady:
     """M/M/c whose free server takes all that wait, at most `most`, and stays busy for `seconds` whatever it took.
 

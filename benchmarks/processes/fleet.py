@@ -2,7 +2,6 @@
 
 import heapq
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -13,6 +12,7 @@ from typing import Self
 import msgspec
 
 from benchmarks.surroundings.database import Database
+from benchmarks.surroundings.environment import inherited
 from benchmarks.surroundings.examples import NO_ORDER
 from benchmarks.surroundings.sink import Sink
 
@@ -22,17 +22,15 @@ ENGINE = "benchmarks.processes.worker"
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a container says of one invocation: seconds, CPU seconds, statements, and what it sent.
+    """What a container says of one invocation: CPU seconds, statements, and what it sent.
 
     `sent` is queue, body and the seconds of delay that are left; `publishing` the statements of the connection that
     publishes; `commits` order, seq and moment by CLOCK_MONOTONIC, where the container was told to note them.
     """
 
-    failed: list[str]
     sent: list[tuple[str, str, float]]
     statements: int
     cpu: float
-    seconds: float
     publishing: int = 0
     commits: list[tuple[str, int, float]] = []
 
@@ -210,12 +208,9 @@ def drained(found: Database, fleet: Fleet, order_ids: Sequence[str], most: int) 
 def environment(found: Database, sink: Sink) -> dict[str, str]:
     """A container's settings, as the template gives them."""
     return {
-        **os.environ,
+        **inherited(),
         "DATABASE_URL": found.url,
         "VENUE_TIME_SCALE": "0",
         "PUSH_ENDPOINT": sink.endpoint,
         "AWS_ENDPOINT_URL": sink.endpoint,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "benchmark",
-        "AWS_SECRET_ACCESS_KEY": "benchmark",
     }

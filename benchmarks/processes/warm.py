@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from benchmarks.surroundings.environment import inherited
 from benchmarks.surroundings.examples import Context
 from benchmarks.surroundings.quota import WHOLE_MEGABYTES, NoQuotaError, Quota, quota
 
@@ -59,13 +60,12 @@ class WarmContainer:
 
 @contextlib.asynccontextmanager
 async def started(environment: Mapping[str, str]) -> AsyncIterator[WarmContainer]:
-    """A container with this environment beside PATH; it ends with the body, or with this process."""
+    """A container with this environment beside what is inherited; it ends with the body, or with this process."""
     command = [sys.executable, "-m", "benchmarks.processes.warm"]
-    fixed = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=ROOT,
-        env={"PATH": os.environ.get("PATH", os.defpath), "VENUE_TIME_SCALE": "1", **fixed, **environment},
+        env={**inherited(), "VENUE_TIME_SCALE": "1", **environment},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=2**20,

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from benchmarks.models import queueing
-from benchmarks.models.queueing import Unstable, allen_cunneen, batch_service, erlang_b, erlang_c, little
+from benchmarks.models.queueing import Unstable, batch_service, erlang_b, little
 
 
 def test_little_counts_who_is_inside() -> None:
@@ -22,26 +22,22 @@ def test_erlang_b(servers: int, offered: float, blocked: float) -> None:
     assert erlang_b(servers, offered) == pytest.approx(blocked, rel=1e-3)
 
 
-def test_erlang_c() -> None:
-    # One server: who comes waits with the probability that it is busy. Two: a²/(2 + a).
-    assert erlang_c(1, 0.7) == pytest.approx(0.7)
-    assert erlang_c(2, 1.5) == pytest.approx(1.5**2 / (2 + 1.5))
-    with pytest.raises(Unstable):
-        erlang_c(2, 2)
-
-
-def test_allen_cunneen_is_exact_where_exact_formulas_are_known() -> None:
-    # M/M/1: the wait is rho·S/(1 - rho); M/D/1: half of it.
-    assert allen_cunneen(1, 8, 0.1, 1, 1) == pytest.approx(0.4)
-    assert allen_cunneen(1, 8, 0.1, 1, 0) == pytest.approx(0.2)
-
-
-@pytest.mark.parametrize(("servers", "rate"), [(1, 0.5), (3, 2.5), (40, 30.0)])
-def test_batches_of_one_are_an_ordinary_queue(servers: int, rate: float) -> None:
+@pytest.mark.parametrize(
+    ("servers", "rate", "wait"),
+    # Erlang's C of a at c servers, over c - a: a; a²/(2 + a); 125/178 by its sum.
+    [(1, 0.5, 0.5 / 0.5), (2, 1.5, 1.5**2 / 3.5 / 0.5), (3, 2.5, 125 / 178 / 0.5)],
+)
+def test_batches_of_one_are_an_ordinary_queue(servers: int, rate: float, wait: float) -> None:
     found = batch_service(servers, rate, 1.0, 1)
     assert found.fill == pytest.approx(1)
     assert found.busy == pytest.approx(rate)
-    assert found.wait == pytest.approx(allen_cunneen(servers, rate, 1.0, 1, 1))
+    assert found.wait == pytest.approx(wait)
+
+
+@pytest.mark.parametrize(("variation", "wait"), [(1, 0.4), (0, 0.2)])
+def test_the_correction_for_variation_is_exact_for_one_server_without_batches(variation: float, wait: float) -> None:
+    # M/M/1: the wait is rho·S/(1 - rho); M/D/1: half of it.
+    assert queueing.settled(1, 8, 1, lambda _: 0.1, lambda _: variation).wait == pytest.approx(wait)
 
 
 def test_a_single_server_of_pairs() -> None:
