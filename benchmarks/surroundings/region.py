@@ -12,6 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 from aiohttp import web
 
+from benchmarks.surroundings import sqs
+
 QUEUES = ("orders", "deliveries", "dead-letters")
 # A billed request carries at most so many bytes; a billed WebSocket message half of it.
 SQS_CHUNK = 64 * 1024
@@ -81,20 +83,14 @@ class Region:
         }
 
     async def _sqs(self, request: web.Request) -> web.Response:
-        action = request.headers["X-Amz-Target"].partition(".")[2]
+        operation = request.headers["X-Amz-Target"].partition(".")[2]
         body = await request.read()
         given = json.loads(body)
         self.counts["sqs"] += -(-len(body) // SQS_CHUNK)
         await asyncio.sleep(self._distances.queue)
-        entries: list[dict[str, Any]] = given.get("Entries", [])
-        if action == "SendMessageBatch":
-            self._take(given["QueueUrl"].rpartition("/")[2], entries)
-        elif action == "GetQueueAttributes":
-            return _answer({"Attributes": {"ApproximateNumberOfMessages": "0"}})
-        elif action != "ChangeMessageVisibilityBatch":
-            raise web.HTTPNotImplemented(text=action)
-        successful = [{"Id": entry["Id"], "MessageId": entry["Id"], "MD5OfMessageBody": ""} for entry in entries]
-        return _answer({"Successful": successful, "Failed": []})
+        if operation == "SendMessageBatch":
+            self._take(given["QueueUrl"].rpartition("/")[2], given["Entries"])
+        return web.json_response(sqs.reply(operation, given), content_type="application/x-amz-json-1.0")
 
     def _take(self, queue: str, entries: list[dict[str, Any]]) -> None:
         loop = asyncio.get_running_loop()
@@ -143,7 +139,3 @@ async def _received(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
             yield data
     except ConnectionError:
         return
-
-
-def _answer(body: dict[str, Any]) -> web.Response:
-    return web.json_response(body, content_type="application/x-amz-json-1.0")

@@ -10,12 +10,13 @@ import sys
 import time
 from collections import Counter, deque
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 from urllib.parse import unquote_to_bytes
 from urllib.request import urlopen
 
 import msgspec
 
+from benchmarks.surroundings import sqs
 from benchmarks.surroundings.aside import HOST, Aside
 
 END_OF_HEADERS = b"\r\n\r\n"
@@ -130,7 +131,7 @@ class Connection(asyncio.Protocol):
         if target:
             action = target[1].decode()
             self._notes.counts[action] += 1
-            return _reply(200, _sqs(action, msgspec.json.decode(body)))
+            return _reply(200, msgspec.json.encode(sqs.reply(action, msgspec.json.decode(body))))
         if b"/@connections/" in path:
             self._notes.pushed(path, body)
             return _reply(200, b"")
@@ -139,15 +140,6 @@ class Connection(asyncio.Protocol):
         if path == FRAMES_PATH.encode():
             return _reply(200, self._notes.taken())
         return _reply(404, b"{}")
-
-
-def _sqs(action: str, given: dict[str, Any]) -> bytes:
-    if action.endswith("Batch"):
-        taken = [{"Id": entry["Id"], "MessageId": entry["Id"], "MD5OfMessageBody": ""} for entry in given["Entries"]]
-        return msgspec.json.encode({"Successful": taken, "Failed": []})
-    if action == "GetQueueAttributes":
-        return msgspec.json.encode({"Attributes": dict.fromkeys(given["AttributeNames"], "0")})
-    return b'{"MessageId": "1"}'
 
 
 def _reply(status: int, body: bytes) -> bytes:
