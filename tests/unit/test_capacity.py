@@ -1,11 +1,14 @@
 """What a rate needs, from a service whose seconds are easy to reckon with."""
 
+import math
+
+import msgspec
 import pytest
 
 from benchmarks.models import pricing, stages
 from benchmarks.models.pricing import DatabaseClass
 from benchmarks.models.queueing import Steady
-from benchmarks.models.stages import Needs, Service
+from benchmarks.models.stages import Limit, Limits, Needs, Service
 
 # A batch takes 250 ms and 5 ms an order; asks a fifth of that. 0.4 ms of the database's CPU an order, alone 2 ms.
 SERVICE = Service(
@@ -15,7 +18,27 @@ SERVICE = Service(
     sockets=0.05,
     server={1: 0.002, 10: 0.0004},
 )
-LIMITS = stages.load()
+
+
+def limit(most: float) -> Limit:
+    return Limit(limit=most, per="unit", adjustable=True, source="made up")
+
+
+LIMITS = Limits(
+    dated="2000-01",
+    region="nowhere",
+    note="",
+    gateway_requests=limit(8000),
+    new_sockets=limit(400),
+    mapping_start=limit(2),
+    mapping_minute=limit(60),
+    mapping_most=limit(1000),
+    provisioned_minute=limit(600),
+    provisioned_most=limit(10_000),
+    poller_batches=limit(10),
+    concurrency=limit(500),
+    connections=limit(2000),
+)
 CLASSES = [
     DatabaseClass(name="small", vcpu=2, memory_gb=4, price=0.1),
     DatabaseClass(name="large", vcpu=8, memory_gb=64, price=1.0),
@@ -81,17 +104,25 @@ def test_a_database_is_chosen_by_cores_and_its_proxy_by_connections() -> None:
 
 def test_limits_break_where_they_are_reached() -> None:
     found = stages.breaking(SERVICE, LIMITS, 10, CLASSES[1])
-    assert found["new sockets"] == 500
-    assert found["gateway requests"] == 10_000 / 8
+    assert found["new sockets"] == 400
+    assert found["gateway requests"] == 1000
     assert found["MaximumConcurrency"] == pytest.approx(10 * 10 / 0.3 / 2)
-    # Of 1,250 workers at 306 ms an order.
-    assert found["the mapping, batches of one"] == pytest.approx(1250 / 0.306)
-    assert found["concurrent invocations"] == pytest.approx(1000 / (0.306 + 0.07))
-    assert found["connections, batches of one"] == pytest.approx(5000 / (2 * 0.306 + 0.07))
+    # Of 1,000 workers at 306 ms an order.
+    assert found["the mapping, batches of one"] == pytest.approx(1000 / 0.306)
+    assert found["concurrent invocations"] == pytest.approx(500 / (0.306 + 0.07))
+    assert found["connections, batches of one"] == pytest.approx(2000 / (2 * 0.306 + 0.07))
     assert found["the largest database's CPU"] == pytest.approx(8 * 0.5 / 0.0004)
 
 
-def test_the_dated_limits_are_those_of_the_model() -> None:
-    assert (LIMITS.mapping_start.limit, LIMITS.mapping_minute.limit, LIMITS.mapping_most.limit) == (5, 300, 1250)
-    assert (LIMITS.gateway_requests.limit, LIMITS.new_sockets.limit) == (10_000, 500)
-    assert LIMITS.connections.limit >= max(each.connections for each in pricing.load().databases)
+def test_a_mapping_takes_minutes_to_have_its_workers() -> None:
+    found = stages.needs(SERVICE, 1000, LIMITS)
+    assert found.ramp_seconds == pytest.approx(found.bound - 2)
+    assert found.provisioned_seconds == pytest.approx((found.bound - 2) / 10)
+    assert found.pollers == math.ceil(found.bound / 10)
+
+
+def test_the_dated_limits_are_those_of_the_dated_databases() -> None:
+    limits = stages.load()
+    quotas = [value for value in msgspec.structs.asdict(limits).values() if isinstance(value, Limit)]
+    assert all(quota.limit > 0 and quota.per and quota.source for quota in quotas)
+    assert limits.connections.limit >= max(each.connections for each in pricing.load().databases)
