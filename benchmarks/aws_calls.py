@@ -162,7 +162,9 @@ def _result(found: dict[str, Spread]) -> Result:
         [name, *(found[f"push {key} {side}"].text() for side in SIDE_BY_SIDE)]
         for key, name in (("engine", "the engine"), ("urllib3", "botocore and urllib3"), ("sdk", "boto3"))
     ]
-    slowest = max(found[f"push engine {side}"].median for side in SIDE_BY_SIDE)
+    engine = {side: found[f"push engine {side}"].median for side in SIDE_BY_SIDE}
+    slowest = max(engine.values())
+    met = slowest <= MOST_PUSH_MICROSECONDS
     return Result(
         name="aws_calls",
         title="Calls to AWS",
@@ -181,7 +183,11 @@ def _result(found: dict[str, Spread]) -> Result:
                 "processor time of a pushed frame",
                 f"≤ {MOST_PUSH_MICROSECONDS} µs",
                 f"{slowest:,.0f} µs where it takes the most",
-                met=slowest <= MOST_PUSH_MICROSECONDS,
+                met,
+                ""
+                if met
+                else ", ".join(f"{side} side by side: {micros:,.0f} µs" for side, micros in engine.items())
+                + ": what is alone pays for each waiting of the loop by itself",
             )
         ],
         figures={"rounds": ROUNDS, **{name: round(spread.median, 1) for name, spread in found.items()}},
