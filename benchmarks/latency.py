@@ -15,12 +15,13 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.models.bursts import worked_off
-from benchmarks.processes.clients import EXAMPLE, follow
+from benchmarks.processes.clients import follow
 from benchmarks.processes.fleet import Answer, Container, Fleet, Queue, environment
 from benchmarks.reporting.bar import Bar
 from benchmarks.reporting.report import Goal, Result, Spread, Table, percentile, run
 from benchmarks.reporting.rounds import interleaved
 from benchmarks.surroundings.database import Database, database
+from benchmarks.surroundings.examples import ORDER
 from benchmarks.surroundings.sink import Sink
 from chalicelib.venues.simulated import venue
 from local.stack import Plan, Stack
@@ -38,7 +39,7 @@ DELAY_SECONDS = math.ceil(SWAP_SECONDS)
 STACK_ORDERS = 50
 FIRST, AGAIN = f"embedded stack, {STACK_ORDERS} at once", f"embedded stack, {STACK_ORDERS} again"
 P50_SECONDS, P99_SECONDS = 0.3, 1.0
-POST = json.dumps(EXAMPLE)
+POST = json.dumps(ORDER)
 BURST, ALONE = f"{ORDERS} at once", "one alone"
 # Engines that cost nothing: how many workers, and whether the orders are all there in one instant.
 COSTLESS, COSTLESS_EACH = f"no cost, {WORKERS} workers", f"no cost, {ORDERS} workers"

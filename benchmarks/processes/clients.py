@@ -8,7 +8,6 @@ from aiohttp import ClientSession, ClientTimeout, TCPConnector
 from benchmarks.surroundings.examples import ORDER
 from local.stack import Endpoints
 
-EXAMPLE = ORDER
 # Longer than any order takes.
 PATIENCE_SECONDS = 60.0
 
@@ -28,7 +27,7 @@ async def _one(session: ClientSession, endpoints: Endpoints, gate: asyncio.Barri
     async with session.ws_connect(endpoints.websocket_url) as socket:
         await gate.wait()
         started = time.monotonic()
-        async with session.post(f"{endpoints.url}/api/orders/execute", json=EXAMPLE, raise_for_status=True) as reply:
+        async with session.post(f"{endpoints.url}/api/orders/execute", json=ORDER, raise_for_status=True) as reply:
             order_id = (await reply.json())["orderId"]
         await socket.send_json({"orderId": order_id})
         status = ""

@@ -87,8 +87,8 @@ def test_an_old_order_is_found_by_its_key(crowded: tuple[Rig, list[str], int]) -
     for order_id in order_ids:
         rig.show(order_id)
         rig.bind(order_id)
-    # Not of a status of the living, for which all that live may be looked through.
-    for query in ({}, {"status": "confirmed"}, {"cursor": order_ids[-1]}):
+    # Of the living, the status that all have here: for one that few have, all that live may be looked through.
+    for query in ({}, {"status": "confirmed"}, {"status": "pending"}, {"cursor": order_ids[-1]}):
         assert rest.orders(Request(query=query)).status == 200
     bootstrap.close()
     eventually(rig.alone)
