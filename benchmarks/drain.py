@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from benchmarks.processes.fleet import ENGINE, Fleet, drained, environment
-from benchmarks.processes.parts import PARTS
 from benchmarks.reporting.bar import Bar
 from benchmarks.reporting.report import Goal, Result, Spread, Table, run
 from benchmarks.reporting.rounds import interleaved
+from benchmarks.samplers.parts import PARTS
 from benchmarks.surroundings.database import Database, database
 from benchmarks.surroundings.sink import Sink
 
@@ -182,8 +182,8 @@ def _goals(runs: Mapping[str, list[Run]]) -> Iterator[Goal]:
         found = Spread.of(ratios(runs, kind, baseline, size)).median
         yield Goal(
             f"{kind}, batches of {size}, against {baseline}",
-            f"≥ {least:g}",
-            f"{found:.2f}",
+            f"≥ {least:g} ×",
+            f"{found:.2f} ×",
             found >= least,
             "" if found >= least else _why(runs, size, baseline),
         )

@@ -19,8 +19,8 @@ from typing import Any
 import psycopg
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 
-from benchmarks.processes.memory import Peaks, watch
 from benchmarks.reporting.bar import Bar
+from benchmarks.samplers.memory import Peaks, watch
 from benchmarks.surroundings.examples import ORDER
 from infrastructure.clients import client
 from local.front_door import MOST_WAITING

@@ -12,12 +12,12 @@ from typing import TypeVar
 
 import msgspec
 
-from benchmarks.processes.blocks import BINDING, READS, Blocks, blocks
 from benchmarks.processes.fleet import Fleet, drained, environment
 from benchmarks.processes.reading import Reader
 from benchmarks.reporting.bar import Bar
 from benchmarks.reporting.report import Goal, Result, Spread, Table, run
 from benchmarks.reporting.rounds import interleaved
+from benchmarks.samplers.blocks import BINDING, READS, Blocks, blocks
 from benchmarks.surroundings.database import Database, server
 from benchmarks.surroundings.sink import Sink
 from local.postgres import Postgres

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Self
 import msgspec
 from psycopg import AsyncConnection
 
-from benchmarks.processes.parts import Parts
+from benchmarks.samplers.parts import Parts
 from benchmarks.surroundings.examples import Context, Request, messages
 from chalicelib import bootstrap, settings
 from chalicelib.bootstrap import Engine, Surroundings

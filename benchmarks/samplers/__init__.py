@@ -1,0 +1,1 @@
+"""What looks on while something is measured: time by part, memory, blocks."""
