@@ -11,10 +11,25 @@ from benchmarks.reporting import page, report
 NAMES = ("drain", "latency", "accept", "stream", "scale", "coldstart", "aws_calls", "cost", "capacity")
 # Takes ten minutes, and runs only where it is named.
 LONG = ("million",)
+INTERRUPTED = 130
+
+
+def _run(name: str) -> tuple[int, bytes]:
+    """Runs a benchmark in a process of its own, so that none inherits another's memory; its status, and its result."""
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            printed, _ = process.communicate()
+        except KeyboardInterrupt:
+            # Ctrl-C reached it too, and it has servers to end and data to remove.
+            print("\nending", file=sys.stderr, flush=True)
+            process.wait()
+            return INTERRUPTED, b""
+    return process.returncode, printed
 
 
 def main() -> int:
-    """Runs the benchmarks and writes the page; the exit status is 1 where one of them could not run."""
+    """Runs the benchmarks and writes the page; the status is 1 where one of them could not run, 130 on Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
     parser.add_argument(
         "names",
@@ -26,23 +41,23 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.names) - {*NAMES, *LONG}:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    broken = []
+    broken, status = [], 0
     for name in () if options.page else options.names or NAMES:
         started = time.monotonic()
         print(f"{name}:", file=sys.stderr, flush=True)
-        # A process of its own each: no benchmark inherits another's memory.
-        done = subprocess.run(
-            [sys.executable, "-m", f"benchmarks.{name}", "--json"], stdout=subprocess.PIPE, check=False
-        )
+        status, printed = _run(name)
+        if status == INTERRUPTED:
+            # What was found until now is kept, and the page tells it.
+            break
         print(f"  {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-        if done.returncode:
+        if status:
             broken.append(name)
         else:
-            report.keep(report.read(done.stdout))
+            report.keep(report.read(printed))
     print(page.write([report.found(name) for name in NAMES + LONG if report.path(name).exists()]))
     for name in broken:
         print(f"{name} did not run: python -m benchmarks.{name} says why", file=sys.stderr)
-    return 1 if broken else 0
+    return INTERRUPTED if status == INTERRUPTED else int(bool(broken))
 
 
 if __name__ == "__main__":

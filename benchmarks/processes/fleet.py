@@ -89,6 +89,8 @@ class Container:
             stdout=subprocess.PIPE,
             text=True,
             bufsize=1,
+            # Ctrl-C is for whoever started it, and ends it by its standard input.
+            start_new_session=True,
         )
 
     def call(self, bodies: Sequence[str]) -> Answer:
@@ -102,7 +104,12 @@ class Container:
             raise AssertionError("a container without pipes")
         process.stdin.write(line + "\n")
         process.stdin.flush()
-        said = process.stdout.readline()
+        try:
+            said = process.stdout.readline()
+        except KeyboardInterrupt:
+            # Nobody waits for what it is at.
+            process.terminate()
+            raise
         if not said:
             raise RuntimeError(f"a container ended with status {process.wait(ANSWER_SECONDS)}")
         return said
@@ -172,8 +179,15 @@ class Fleet:
         threads = [threading.Thread(target=guarded, args=(container,)) for container in self._containers]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        try:
+            for thread in threads:
+                thread.join()
+        except KeyboardInterrupt:
+            # Nobody may end a container that a thread still talks to.
+            queue.abandon()
+            for thread in threads:
+                thread.join()
+            raise
         if failures:
             raise failures[0]
 

@@ -69,6 +69,8 @@ async def started(environment: Mapping[str, str]) -> AsyncIterator[WarmContainer
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=2**20,
+        # Ctrl-C is for whoever started it.
+        start_new_session=True,
     )
     try:
         yield WarmContainer(process)

@@ -20,7 +20,10 @@ class Aside:
         self.ports: list[int] = []
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(self._command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        # A session of its own: Ctrl-C is for whoever started it, who may need it until the end.
+        self._process = subprocess.Popen(
+            self._command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
         self.ports = [int(port) for port in cast("IO[bytes]", self._process.stdout).readline().split()]
         return self
 
