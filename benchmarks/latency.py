@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import json
 import math
 import random
 import tempfile
@@ -21,7 +20,7 @@ from benchmarks.reporting.bar import Bar
 from benchmarks.reporting.report import Goal, Result, Spread, Table, percentile, run
 from benchmarks.reporting.rounds import interleaved
 from benchmarks.surroundings.database import Database, database
-from benchmarks.surroundings.examples import ORDER
+from benchmarks.surroundings.examples import BODY
 from benchmarks.surroundings.sink import Sink
 from chalicelib.venues.simulated import venue
 from local.stack import Plan, Stack
@@ -39,7 +38,6 @@ DELAY_SECONDS = math.ceil(SWAP_SECONDS)
 STACK_ORDERS = 50
 FIRST, AGAIN = f"embedded stack, {STACK_ORDERS} at once", f"embedded stack, {STACK_ORDERS} again"
 P50_SECONDS, P99_SECONDS = 0.3, 1.0
-POST = json.dumps(ORDER)
 BURST, ALONE = f"{ORDERS} at once", "one alone"
 # Engines that cost nothing: how many workers, and whether the orders are all there in one instant.
 COSTLESS, COSTLESS_EACH = f"no cost, {WORKERS} workers", f"no cost, {ORDERS} workers"
@@ -140,7 +138,7 @@ def measure() -> Result:
 def _round(found: Database, sink: Sink, posters: Fleet, workers: Fleet, orders: int) -> Run:
     # Connections that idled are looked at before they are used. Nobody works on the posters' first orders.
     workers.warm()
-    posters.warm(POST)
+    posters.warm(BODY)
     queue, accepted, posts = Queue(orders), dict[str, tuple[float, float]](), list[Answer]()
     tickets = itertools.count()
     server, begun = found.cpu(), time.monotonic()
@@ -148,7 +146,7 @@ def _round(found: Database, sink: Sink, posters: Fleet, workers: Fleet, orders: 
     def post(container: Container) -> None:
         while next(tickets) < orders:
             started = time.monotonic()
-            answer = container.call([POST])
+            answer = container.call([BODY])
             ((_, order_id, _),) = answer.sent
             accepted[order_id] = (started, time.monotonic())
             queue.send([(order_id, 0.0)])
