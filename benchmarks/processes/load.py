@@ -72,7 +72,7 @@ class Pool:
         due = self._began
         for order_id in self._ids:
             due += draws.expovariate(self._rate)
-            loop.call_at(due, self._region.orders.put_nowait, Arrived("orders", order_id, due))
+            loop.call_at(due, self._region.orders.put_nowait, Arrived(order_id, due))
         self._ended = due
         try:
             async with asyncio.timeout(SECONDS + SETTLES_SECONDS):

@@ -29,9 +29,8 @@ class Distances(msgspec.Struct, frozen=True):
 
 
 class Arrived(msgspec.Struct, frozen=True):
-    """A message that may be received, and since when on the loop's clock."""
+    """An order's message that may be received, and since when on the loop's clock."""
 
-    queue: str
     body: str
     at: float
 
@@ -43,7 +42,7 @@ class Region:
         self._server = Path(parse_qs(urlsplit(database_url).query)["host"][0]) / ".s.PGSQL.5432"
         self._database = urlsplit(database_url).path
         self._distances = distances
-        # Billed units by name: sqs, pushes; bytes of the pushes; deliveries sent.
+        # Billed units by name: sqs, pushes; bytes of the pushes.
         self.counts: Counter[str] = Counter()
         self.orders: asyncio.Queue[Arrived] = asyncio.Queue()
         self._peers: set[asyncio.StreamWriter] = set()
@@ -88,17 +87,16 @@ class Region:
         given = json.loads(body)
         self.counts["sqs"] += -(-len(body) // SQS_CHUNK)
         await asyncio.sleep(self._distances.queue)
-        if operation == "SendMessageBatch":
-            self._take(given["QueueUrl"].rpartition("/")[2], given["Entries"])
+        # Nobody receives deliveries and dead letters.
+        if operation == "SendMessageBatch" and given["QueueUrl"].endswith("/orders"):
+            self._take(given["Entries"])
         return web.json_response(sqs.reply(operation, given), content_type="application/x-amz-json-1.0")
 
-    def _take(self, queue: str, entries: list[dict[str, Any]]) -> None:
+    def _take(self, entries: list[dict[str, Any]]) -> None:
         loop = asyncio.get_running_loop()
         for entry in entries:
-            self.counts[queue] += 1
-            if queue == "orders":
-                due = loop.time() + entry.get("DelaySeconds", 0)
-                loop.call_at(due, self.orders.put_nowait, Arrived(queue, entry["MessageBody"], due))
+            due = loop.time() + entry.get("DelaySeconds", 0)
+            loop.call_at(due, self.orders.put_nowait, Arrived(entry["MessageBody"], due))
 
     async def _push(self, request: web.Request) -> web.Response:
         size = len(await request.read())
