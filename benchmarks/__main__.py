@@ -40,7 +40,7 @@ def main() -> int:
     parser.add_argument("--page", action="store_true", help="only write the page, of what the last runs found")
     options = parser.parse_args()
     if unknown := set(options.names) - {*NAMES, *LONG}:
-        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(NAMES + LONG)}")
     broken, status = [], 0
     for name in () if options.page else options.names or NAMES:
         started = time.monotonic()
@@ -53,7 +53,9 @@ def main() -> int:
         if status:
             broken.append(name)
         else:
-            report.keep(report.read(printed))
+            result = report.read(printed)
+            report.keep(result)
+            print(*map(report.verdict, result.goals), sep="\n", flush=True)
     print(page.write([report.found(name) for name in NAMES + LONG if report.path(name).exists()]))
     for name in broken:
         print(f"{name} did not run: python -m benchmarks.{name} says why", file=sys.stderr)

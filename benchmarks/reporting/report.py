@@ -135,6 +135,12 @@ def run(measure: Callable[[], Result], about: str | None) -> int:
     return 0
 
 
+def verdict(goal: Goal) -> str:
+    """A line that says whether a goal was met, and why not."""
+    reason = f" ({goal.reason})" if goal.reason else ""
+    return f"  {'met   ' if goal.met else 'MISSED'}  {goal.what}: {goal.measured}, goal {goal.bound}{reason}"
+
+
 def _commit() -> str:
     """The commit of the tree, and whether the code is another by now: what `make bench` writes to docs is none."""
 
@@ -161,10 +167,5 @@ def _text(result: Result) -> str:
         for row in [table.columns, ["-" * width for width in widths], *table.rows]:
             lines.append("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         lines += [table.note] if table.note else []
-    lines += ["", *(_goal(goal) for goal in result.goals)]
+    lines += ["", *map(verdict, result.goals)]
     return "\n".join(lines) + "\n"
-
-
-def _goal(goal: Goal) -> str:
-    reason = f" ({goal.reason})" if goal.reason else ""
-    return f"  {'met   ' if goal.met else 'MISSED'}  {goal.what}: {goal.measured}, goal {goal.bound}{reason}"
