@@ -27,9 +27,13 @@ What the engine does here was measured in {sections} sections; of their {goals} 
 Written by `make bench`: do not edit this page, edit [benchmarks](../benchmarks). `make bench NAMES="drain"` measures
 one part again, so that sections may be of different days; each names its day, its machine and its commit.
 """
-NOTE = """The machine is a small one on which the engine, Postgres and the load share the cores. Machines differ by a
-factor of two and more, so read the ratios: what is compared ran side by side. `5 (4 to 6)` is the median of several
-rounds with the lowest and the highest of them; what a figure without brackets is, its section or its table says.
+NOTE = """None of it was measured on AWS; each section says what stood there instead.
+The machine is a small one on which the engine, Postgres and the load share the cores. Machines differ by a factor of
+two and more, so read the ratios: what is compared ran side by side. `5 (4 to 6)` is the median of several rounds with
+the lowest and the highest of them; what a figure without brackets is, its section or its table says.
+
+A watched order is followed by a socket of its own, the fill is how many orders come in one batch, and core-µs are
+microseconds of one processor.
 """
 
 
