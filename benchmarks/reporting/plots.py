@@ -42,13 +42,15 @@ def stacked(axes: Axes, bars: Mapping[str, Mapping[str, float]], unit: str) -> N
     axes.legend(ncols=min(len(parts), 4), loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False)
 
 
-def grouped(axes: Axes, names: Sequence[str], series: Mapping[str, Sequence[float]], unit: str) -> None:
-    """Vertical bars: a group a name, a bar in it for each of the series."""
+def grouped(
+    axes: Axes, names: Sequence[str], series: Mapping[str, Sequence[float]], unit: str, digits: int = 0
+) -> None:
+    """Vertical bars with their values: a group a name, a bar in it for each of the series."""
     width = 0.8 / len(series)
     for at, (label, values) in enumerate(series.items()):
         places = [place + (at - (len(series) - 1) / 2) * width for place in range(len(names))]
         bars = axes.bar(places, values, width, label=label)
-        axes.bar_label(bars, fmt="{:,.0f}", fontsize=7)
+        axes.bar_label(bars, fmt=f"{{:,.{digits}f}}", fontsize=7)
     axes.set_xticks(range(len(names)), names)
     axes.set_ylabel(unit)
     axes.legend(frameon=False)
@@ -143,7 +145,8 @@ def _cost(figure: Figure, figures: Mapping[str, Any]) -> None:
         "unwatched": [*(metered[fill] for fill in fills), figures["naive"]["naive"]],
         "watched": [*(metered[f"{fill}, watched"] for fill in fills), figures["naive"]["naive, watched"]],
     }
-    grouped(figure.subplots(), [*(f"fill {fill}" for fill in fills), "naive"], series, "metered $ a million, 512 MB")
+    names = [*(f"fill {fill}" for fill in fills), "naive, an order an invocation"]
+    grouped(figure.subplots(), names, series, "metered $ a million, 512 MB", digits=2)
 
 
 def _capacity(figure: Figure, figures: Mapping[str, Any]) -> None:
