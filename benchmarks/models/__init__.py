@@ -1,1 +1,1 @@
-"""What prices and limits make of the measured figures."""
+"""Arithmetic: what prices, limits and queues make of the measured figures."""

@@ -1,4 +1,4 @@
-"""Containers of the worker function, and the queue and event source mapping that feed them."""
+"""Containers side by side, of the engine or of a baseline, and the queue and event source mapping that feed them."""
 
 import heapq
 import json
@@ -79,7 +79,7 @@ class Queue:
 
 
 class Container:
-    """A process of the worker function."""
+    """A process that runs a module, and answers each line that it is given by one."""
 
     def __init__(self, environment: dict[str, str], module: str, options: Sequence[str]) -> None:
         self._process = subprocess.Popen(

@@ -1,1 +1,1 @@
-"""What stands around them: Postgres, AWS, and the share of a processor."""
+"""What stands around what is measured: Postgres, AWS, clients' orders, and the share of a processor."""
