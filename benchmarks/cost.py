@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from benchmarks.models import pricing
-from benchmarks.models.pricing import MILLION, Bill, Prices, Stage, Usage
+from benchmarks.models.pricing import METERED_PARTS, MILLION, Bill, Prices, Stage, Usage
 from benchmarks.processes import billing
 from benchmarks.processes.billing import FILLS, Billed, batch_name
 from benchmarks.processes.warm import no_quota
@@ -173,7 +173,7 @@ def _parts(bills: Bills, waiting: Mapping[bool, Bill]) -> Table:
     columns = [(fill, watched) for watched in (False, True) for fill in FILLS]
     priced = [bills[MEMORY, *each] for each in columns] + list(waiting.values())
     rows = [[field, *(f"{getattr(bill, field):.2f}" for bill in priced)] for field in Bill.__struct_fields__]
-    rows.insert(5, ["metered", *(f"{bill.metered:.2f}" for bill in priced)])
+    rows.insert(len(METERED_PARTS), ["metered", *(f"{bill.metered:.2f}" for bill in priced)])
     rows.append(["all", *(f"{bill.total:.2f}" for bill in priced)])
     names = [*(_column(*each) for each in columns), "naive", "naive, watched"]
     return Table(f"Dollars for a million orders, {MEMORY} MB", ["part", *names], rows)
@@ -240,12 +240,17 @@ def _ledger(prices: Prices) -> Table:
 
 def _goals(billed: Billed, bills: Bills, init_ms: float) -> Iterator[Goal]:
     for fill, watched, most in GOALS:
-        dollars = bills[MEMORY, fill, watched].metered
+        bill = bills[MEMORY, fill, watched]
+        parts = ", ".join(f"{part} ${getattr(bill, part):.2f}" for part in METERED_PARTS)
         what = f"metered, a million {'watched' if watched else 'unwatched'} orders, {MEMORY} MB, fill {fill}"
-        yield Goal(what, f"≤ ${most:g}", f"${dollars:.2f}", dollars <= most)
+        met = bill.metered <= most
+        yield Goal(what, f"≤ ${most:g}", f"${bill.metered:.2f}", met, "" if met else f"of these: {parts}")
     spent = used(billed, 10, False, init_ms).billed_ms
+    post, *passes = (billed.ms(name) for name in ("api", *(batch_name(each, 10, False) for each in ("quotes", "asks"))))
     what = f"billed time of an order, {MEMORY} MB, fill 10, its POST included"
-    yield Goal(what, f"≤ {MOST_BILLED_MS} ms", f"{spent:.1f} ms", spent <= MOST_BILLED_MS)
+    met, batches = spent <= MOST_BILLED_MS, " and ".join(f"{each:.0f}" for each in passes)
+    reason = f"{post:.0f} ms are its POST's, the rest its tenth of two batches of {batches} ms"
+    yield Goal(what, f"≤ {MOST_BILLED_MS} ms", f"{spent:.1f} ms", met, "" if met else reason)
 
 
 def _figures(found: Mapping[int, Billed], bills: Bills, waiting: Mapping[bool, Bill], init_ms: float) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Dollars from what was used: pure arithmetic over the dated prices of prices.json."""
 
+import math
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,8 @@ POLLERS = 5
 POLLS_A_MINUTE = 3
 # accepted, confirmed, failed, retried, time_to_confirm.
 METRICS = 5
+# Of a bill: requests, messages and compute.
+METERED_PARTS = ("rest", "websocket", "sqs", "invocations", "seconds")
 
 
 class Price(msgspec.Struct, frozen=True):
@@ -118,8 +121,8 @@ class Bill(msgspec.Struct, frozen=True):
 
     @property
     def metered(self) -> float:
-        """Requests, messages and compute; without logs and transfer."""
-        return self.rest + self.websocket + self.sqs + self.invocations + self.seconds
+        """Without logs and transfer."""
+        return math.fsum(getattr(self, part) for part in METERED_PARTS)
 
     @property
     def total(self) -> float:
