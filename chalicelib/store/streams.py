@@ -20,6 +20,10 @@ CONNECTION_SECONDS = 2 * 3600 + 600
 MOST_SUBSCRIPTIONS = 1000
 # Subscriptions leased at once: bounds what one statement returns.
 MOST_LEASED = 1000
+# Subscriptions that one statement looks through for sockets that lag: more than one socket may have, and few enough for
+# a second. And how many such statements a sweep makes.
+LOOKED_THROUGH = 10_000
+LOOKS = 20
 
 
 class Streams:
@@ -27,6 +31,8 @@ class Streams:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # From which socket on the next search for those that lag looks.
+        self._first_to_look_at = ""
 
     async def connect(self, connection_id: str, first_frame: str | None) -> None:
         """Remember a socket that is opening, and the bind that came with it."""
@@ -120,8 +126,20 @@ class Streams:
         return [row[0] for row in rows], max((row[1] or 0 for row in rows), default=0)
 
     async def lagging(self, most: int) -> list[str]:
-        """Sockets that lack events while nobody is pushing to them."""
-        return [row[0] for row in await self._database.insist(_SQL["lagging"], {"most": most})]
+        """Sockets that lack events while nobody is pushing to them.
+
+        Where too much is followed to be looked through at once, or too many lag, the next call goes on from there.
+        """
+        found = [row[0] for row in await self._database.insist(_SQL["unserved"], {"most": most})]
+        for _ in range(LOOKS):
+            params = {"first": self._first_to_look_at, "look": LOOKED_THROUGH}
+            ((sockets, last),) = await self._database.insist(_SQL["lagging"], params)
+            left = most - len(found)
+            found += sockets[:left]
+            self._first_to_look_at = sockets[left] if len(sockets) > left else last or ""
+            if last is None or len(found) >= most:
+                break
+        return list(dict.fromkeys(found))
 
     async def expire(self, most: int) -> None:
         """Forget sockets older than any can be."""

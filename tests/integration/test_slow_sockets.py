@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from chalicelib import bootstrap
+from chalicelib.execution import recovery
 from chalicelib.handlers import queue
 from chalicelib.store import streams
 from chalicelib.store.streams import Streams
@@ -200,3 +201,23 @@ def test_more_sockets_than_are_leased_at_once_all_get_everything(rig: Rig, monke
     rig.finish(order_id)
     for socket in sockets:
         assert rig.statuses(socket) == HAPPY
+
+
+@pytest.mark.parametrize(("looks", "most"), [(2, 1000), (9, 4)], ids=["followed too much", "too many lag"])
+def test_sweeps_come_by_every_socket_that_lags(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, looks: int, most: int
+) -> None:
+    monkeypatch.setattr(streams, "LOOKED_THROUGH", 3)
+    monkeypatch.setattr(streams, "LOOKS", looks)
+    monkeypatch.setattr(recovery, "MOST", most)
+    order_id = rig.post()
+    sockets = {rig.connect() for _ in range(9)}
+    rig.sql("UPDATE connections SET open = true")
+    rig.sql("INSERT INTO subscriptions SELECT id, %s, 0 FROM connections", order_id)
+    found: list[str] = []
+    for _ in range(3):
+        rig.sweep()
+        swept = rig.bodies("deliveries")
+        assert len(swept) < len(sockets)
+        found += swept
+    assert set(found) == {delivery(socket).replace(" ", "") for socket in sockets}

@@ -107,14 +107,24 @@ JOIN subscriptions s ON s.connection_id = c.id
 CROSS JOIN LATERAL (SELECT last_seq FROM orders WHERE id = s.order_id OFFSET 0) o
 WHERE c.id = %(id)s AND o.last_seq > s.last_seq
 
--- name: lagging
--- Sockets that lack events and that nobody is serving, or whose first frame still waits.
-SELECT c.id
-:owed
-  AND (s.lease_until IS NULL OR s.lease_until <= engine_now())
-UNION
-SELECT id FROM connections WHERE first_frame IS NOT NULL AND connected_at < engine_now() - interval '10 seconds'
+-- name: unserved
+-- Sockets whose first frame still waits.
+SELECT id FROM connections
+WHERE first_frame IS NOT NULL AND connected_at < engine_now() - interval '10 seconds'
 LIMIT %(most)s
+
+-- name: lagging
+-- Of the next subscriptions, `first` being the first one's socket: the sockets that lack events and that nobody is
+-- serving, in order, and the last one looked at where there may be more.
+WITH subscriptions AS (
+    SELECT connection_id, order_id, last_seq, lease_until FROM subscriptions
+    WHERE connection_id >= %(first)s ORDER BY connection_id, order_id LIMIT %(look)s
+)
+SELECT ARRAY(SELECT DISTINCT c.id
+             :owed
+               AND (s.lease_until IS NULL OR s.lease_until <= engine_now())
+             ORDER BY c.id),
+       (SELECT connection_id FROM subscriptions OFFSET %(look)s - 1)
 
 -- name: expire
 DELETE FROM connections WHERE id = ANY(ARRAY(
