@@ -84,6 +84,20 @@ async def test_a_statement_goes_on_while_anybody_waits_for_it_and_ends_with_the_
     assert statement.cancelled == 1
 
 
+async def test_who_waits_for_the_next_statement_keeps_it_when_the_present_one_is_given_up(statement: Statement) -> None:
+    gathering = Gathering(statement.run)
+    statement.gate.clear()
+    given_up = asyncio.create_task(gathering.of(1))
+    await asyncio.sleep(0.01)
+    waits = asyncio.create_task(gathering.of(2))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await asyncio.sleep(0.01)
+    statement.gate.set()
+    async with asyncio.timeout(5):
+        assert await waits == 4
+
+
 async def test_who_comes_while_a_statement_is_being_cut_off_is_served(statement: Statement) -> None:
     gathering = Gathering(statement.run)
     statement.gate.clear()
