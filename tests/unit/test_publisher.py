@@ -14,7 +14,7 @@ from chalicelib.domain.clock import SystemClock, SystemEntropy
 from chalicelib.domain.errors import ConnectionGone, PushError, Unavailable
 from chalicelib.domain.event import Event, raw
 from chalicelib.domain.lifecycle import Status
-from chalicelib.domain.message import Message
+from chalicelib.domain.message import Message, delivery_body
 from chalicelib.domain.subscription import Lease, Release
 from chalicelib.streaming import publisher as module
 from chalicelib.streaming.publisher import Publisher
@@ -84,6 +84,15 @@ class Subscriptions:
         fresh = connection_id not in self.held_back
         self.held_back[connection_id] = delay
         return fresh
+
+    async def lacking(self, order_ids: Collection[UUID]) -> list[str]:
+        return sorted(
+            {
+                key[0]
+                for key, cursor in self.cursors.items()
+                if key[1] in order_ids and cursor < self.length[key[1]] and key not in self.leased
+            }
+        )
 
     async def recover(self, connection_ids: Collection[str]) -> None:
         if self.recovering is not None:
@@ -303,3 +312,38 @@ async def test_sockets_that_had_no_turn_are_served_after_those_that_stall_and_ar
     await stage.publisher.drain(PATIENCE)
     assert {socket: stage.pusher.taken.get(socket) for socket in healthy} == {socket: [1] for socket in healthy}
     assert set(stage.subscriptions.held_back) == set(stalled)
+
+
+async def test_what_comes_when_there_is_no_time_left_becomes_a_delivery_and_the_next_invocation_publishes(
+    stage: Stage,
+) -> None:
+    stage.follow("one", A)
+    stage.follow("two", A)
+    gate = stage.pusher.gates["one"] = asyncio.Event()
+    stage.log(A, 1)
+    await stage.pusher.until("two", [1])
+    drained = asyncio.create_task(stage.publisher.drain(0))
+    await asyncio.sleep(0)
+    stage.log(A, 1)
+    gate.set()
+    await drained
+    assert stage.pusher.taken == {"one": [1], "two": [1]}
+    assert [message.body for message in stage.deliveries] == [delivery_body("one"), delivery_body("two")]
+    stage.publisher.notify([A])
+    await stage.pusher.until("one", [1, 2])
+    await stage.pusher.until("two", [1, 2])
+
+
+async def test_what_the_last_pass_did_not_look_at_again_becomes_a_delivery(stage: Stage) -> None:
+    stage.follow("one", A)
+    gate = stage.pusher.gates["one"] = asyncio.Event()
+    stage.log(A, 1)
+    await asyncio.sleep(0)
+    drained = asyncio.create_task(stage.publisher.drain(0))
+    await asyncio.sleep(0)
+    # Told to nobody: whoever committed it found the socket leased, and relies on the holder's last look.
+    stage.subscriptions.length[A] += 1
+    gate.set()
+    await drained
+    assert stage.pusher.taken == {"one": [1]}
+    assert [message.body for message in stage.deliveries] == [delivery_body("one")]
