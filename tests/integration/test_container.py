@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chalicelib import bootstrap
-from tests.integration.rig import Rig
+from tests.integration.rig import Rig, eventually
 from tests.integration.service import reply, serving
 
 
@@ -23,6 +23,7 @@ async def test_a_container_that_ends_leaves_no_connection(rig: Rig, monkeypatch:
         await asyncio.to_thread(bootstrap.close)
         await service.has(ended=2)
         assert not engine.loop.thread.is_alive()
+        eventually(rig.alone)
 
 
 def test_queues_and_pushes_are_called_in_the_name_of_one_identity(
