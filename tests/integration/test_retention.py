@@ -91,6 +91,20 @@ def test_a_living_order_holds_the_partition_of_its_events(rig: Rig) -> None:
     assert rig.show(ended)["events"] == rig.show(living)["events"] == []
 
 
+def test_the_last_partition_is_never_dropped_since_the_next_begins_where_it_ends(rig: Rig) -> None:
+    rig.advance(ALL_OLD)
+    assert rig.sql(DROP) == []
+    assert [done for done, _ in rig.sql(MAKE)] == ["made"]
+    assert rig.sql(DROP) == [("dropped", "order_events_first")]
+
+
+def test_whoever_makes_or_drops_a_partition_waits_for_a_tenth_of_a_second_only(rig: Rig) -> None:
+    # All statements on events wait behind it.
+    functions = "proname IN ('engine_make_events', 'engine_drop_events')"
+    found = rig.sql(f"SELECT 'lock_timeout=100ms' = ANY(proconfig) FROM pg_proc WHERE {functions}")
+    assert found == [(True,)] * 2
+
+
 def test_events_are_kept_for_ever_where_that_is_set(rig: Rig) -> None:
     order_id = rig.post()
     rig.settle(order_id)
