@@ -2,6 +2,7 @@
 
 import json
 import threading
+from uuid import UUID
 
 import pytest
 
@@ -201,6 +202,23 @@ def test_more_sockets_than_are_leased_at_once_all_get_everything(rig: Rig, monke
     rig.finish(order_id)
     for socket in sockets:
         assert rig.statuses(socket) == HAPPY
+
+
+def test_a_lease_and_a_sweep_of_the_expired_take_no_more_than_they_may(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "MOST_LEASED", 3)
+    order_id = rig.post()
+    for _ in range(5):
+        rig.connect()
+    rig.sql("UPDATE connections SET open = true")
+    rig.sql("INSERT INTO subscriptions SELECT id, %s, 0 FROM connections", order_id)
+    engine = bootstrap.engine()
+    store = Streams(engine.publishing)
+    assert len(engine.run(store.lease([UUID(order_id)], UUID(int=1), []))) == 3
+    rig.sql("UPDATE connections SET expires_at = now()")
+    engine.run(store.expire(2))
+    assert rig.sql("SELECT count(*) FROM connections") == [(3,)]
 
 
 @pytest.mark.parametrize(("looks", "most"), [(2, 1000), (9, 4)], ids=["followed too much", "too many lag"])
