@@ -141,7 +141,9 @@ saves that message and adds three requests to SQS and an invocation); orders con
 is requests, messages and compute; logs and transfer are beside it. Of the logs, {PLATFORM_LINES} bytes an
 invocation are Lambda's own START, END and REPORT, which logging in JSON at system level WARN leaves out. The naive
 port executes an order in one invocation that waits for quotes and landing (their means), with one UPDATE a status;
-its posts and sockets cost what they cost here, and its pushes take no time.
+its posts and sockets cost what they cost here, and its pushes take no time. It takes one order an invocation, so that
+fill 1 is what to hold it against. Storage is for ninety days of orders with their events, 2.7 KB each as `scale` finds
+them, and does not count the rows of older orders, which stay.
 
 Limits: prices are list prices of {prices.region}, {prices.dated}, to be checked before they are relied on. TLS to
 the database, to SQS and to the gateway is not in the milliseconds, nor is Lambda's own runtime (about a millisecond

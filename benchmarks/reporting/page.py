@@ -4,22 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.reporting import plots
+from benchmarks.reporting.answers import ANSWERS
 from benchmarks.reporting.report import FOUND, Circumstances, Kept, Table
 
 PAGE = FOUND.with_suffix(".md")
-# What each section answers, by benchmark.
-QUESTIONS = {
-    "drain": "how fast accepted orders are worked off, and what of a core that takes",
-    "latency": "how long an order takes beyond what the market itself takes",
-    "accept": "what accepting an order takes, over a hundred thousand of them too",
-    "stream": "how soon a committed event is at its sockets, and what a frame costs",
-    "scale": "whether anything grows slower with the orders that are stored",
-    "million": "the same, up to a million",
-    "coldstart": "what a new container takes until its first POST or batch is done",
-    "aws_calls": "what a call to AWS takes of the processor, beside the SDK's",
-    "cost": "dollars for a million orders",
-    "capacity": "what 10 to 10,000 orders a second need, and what breaks first",
-}
 HEAD = """# Performance
 
 What the engine does here was measured in {sections} sections; of their {goals} goals {met} are met and {missed} missed.
@@ -59,10 +47,14 @@ def text(results: Sequence[Kept], pictures: Mapping[str, Sequence[tuple[str, Pat
 
 def _sections(results: Sequence[Kept]) -> Iterator[str]:
     rows = [
-        [_link(result), QUESTIONS[result.name], f"{sum(goal.met for goal in result.goals)} of {len(result.goals)}"]
+        [
+            _link(result),
+            ANSWERS[result.name](result.figures),
+            f"{sum(goal.met for goal in result.goals)} of {len(result.goals)}",
+        ]
         for result in results
     ]
-    yield from _grid(["Section", "What it measures", "Goals met"], rows)
+    yield from _grid(["Section", "Found", "Goals met"], rows)
 
 
 def _link(result: Kept) -> str:
@@ -87,7 +79,8 @@ def _goals(results: Sequence[Kept]) -> Iterator[str]:
 
 def _measured(circumstances: Circumstances) -> str:
     commit = f" at commit {circumstances.commit}" if circumstances.commit else ""
-    return f"*Measured on {circumstances.date}{commit}: {circumstances.machine}.*"
+    others = f" **Others used {circumstances.others:.0%} of the processors just before.**" if circumstances.busy else ""
+    return f"*Measured on {circumstances.date}{commit}: {circumstances.machine}.*{others}"
 
 
 def _table(table: Table) -> Iterator[str]:

@@ -8,6 +8,7 @@ import os
 import platform
 import statistics
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 import msgspec
 
 # What `make bench` leaves: a file a benchmark, and the page made of them.
+# Above this share the figures are those of another machine.
+MOST_OTHERS = 0.1
 ROOT = Path(__file__).resolve().parent.parent.parent
 FOUND = ROOT / "docs" / "performance"
 
@@ -80,15 +83,25 @@ class Circumstances(msgspec.Struct, frozen=True):
     machine: str
     date: str
     commit: str
+    # The share of the processors that others used in the second before the start.
+    others: float = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether others used so much of the machine that figures say little."""
+        return self.others > MOST_OTHERS
 
     @classmethod
     def now(cls) -> "Circumstances":
         """Those of this process."""
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
         system = f"{platform.system()} {platform.machine()}"
         return cls(
-            machine=f"{os.cpu_count()} cores, {system}, Python {platform.python_version()}",
+            machine=f"{os.cpu_count()} cores ({_processor()}), {memory:.0f} GB, {system}, "
+            f"Python {platform.python_version()}",
             date=datetime.datetime.now(datetime.UTC).date().isoformat(),
             commit=_commit(),
+            others=_used(),
         )
 
 
@@ -139,6 +152,32 @@ def verdict(goal: Goal) -> str:
     """A line that says whether a goal was met, and why not."""
     reason = f" ({goal.reason})" if goal.reason else ""
     return f"  {'met   ' if goal.met else 'MISSED'}  {goal.what}: {goal.measured}, goal {goal.bound}{reason}"
+
+
+def _processor() -> str:
+    """The processor's name, as far as Linux knows it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _used() -> float:
+    """The share of the processors that is used for a second; 0 where Linux does not tell."""
+
+    def times() -> tuple[int, int]:
+        # user, nice, system, idle, waiting for a disk, and others that count as used
+        ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+        return sum(ticks), ticks[3] + ticks[4]
+
+    try:
+        whole, idle = times()
+        time.sleep(1.0)
+        whole_now, idle_now = times()
+    except OSError:
+        return 0.0
+    return 1 - (idle_now - idle) / max(1, whole_now - whole)
 
 
 def _commit() -> str:

@@ -1,7 +1,10 @@
 """docs/performance.md tells first what was measured and what was missed."""
 
+import msgspec
+
 from benchmarks.__main__ import LONG, NAMES
 from benchmarks.reporting import page
+from benchmarks.reporting.answers import ANSWERS
 from benchmarks.reporting.report import Circumstances, Goal, Kept, Spread, Table
 
 MEASURED = Circumstances(machine="8 cores", date="2026-01-31", commit="abc1234")
@@ -14,7 +17,9 @@ def found(*goals: Goal) -> Kept:
         about="How.",
         tables=[Table("Rates", ["", "a|b"], [["engine", "5"]], "In words.")],
         goals=list(goals),
-        figures={},
+        figures={
+            f"engine, null sockets, {size}": {"rate": 1234.5, "client": 500.0, "server": 250.0} for size in (10, 100)
+        },
         measured=MEASURED,
     )
 
@@ -34,8 +39,15 @@ def test_a_section_says_when_and_where_it_was_measured() -> None:
     assert r"|  | a\|b |" in written
 
 
-def test_every_benchmark_has_a_line_that_says_what_it_measures() -> None:
-    assert page.QUESTIONS.keys() == {*NAMES, *LONG}
+def test_every_benchmark_has_a_line_that_says_what_it_found() -> None:
+    assert ANSWERS.keys() == {*NAMES, *LONG}
+    assert "1,234 orders/s in batches of 10" in page.text([found()], {"drain": []})
+
+
+def test_a_section_says_that_the_machine_was_busy() -> None:
+    disturbed = msgspec.structs.replace(found(), measured=msgspec.structs.replace(MEASURED, others=0.4))
+    assert "Others used 40% of the processors just before" in page.text([disturbed], {"drain": []})
+    assert "Others used" not in page.text([found()], {"drain": []})
 
 
 def test_a_spread_of_one_value_has_no_brackets() -> None:
