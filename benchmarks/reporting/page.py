@@ -49,7 +49,7 @@ def _sections(results: Sequence[Kept]) -> Iterator[str]:
     rows = [
         [
             _link(result),
-            ANSWERS[result.name](result.figures),
+            ANSWERS[result.name](result.figures) + (" (**the machine was busy**)" if result.measured.busy else ""),
             f"{sum(goal.met for goal in result.goals)} of {len(result.goals)}",
         ]
         for result in results
@@ -79,8 +79,14 @@ def _goals(results: Sequence[Kept]) -> Iterator[str]:
 
 def _measured(circumstances: Circumstances) -> str:
     commit = f" at commit {circumstances.commit}" if circumstances.commit else ""
-    others = f" **Others used {circumstances.others:.0%} of the processors just before.**" if circumstances.busy else ""
-    return f"*Measured on {circumstances.date}{commit}: {circumstances.machine}.*{others}"
+    return f"*Measured on {circumstances.date}{commit}: {circumstances.machine}.* {_others(circumstances)}"
+
+
+def _others(circumstances: Circumstances) -> str:
+    if circumstances.others is None:
+        return "How busy others kept it is not recorded."
+    used = f"others used {circumstances.others:.0%} of the processors just before or after"
+    return f"**The machine was busy: {used}.**" if circumstances.busy else f"Beside it, {used}."
 
 
 def _table(table: Table) -> Iterator[str]:

@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
-# What `make bench` leaves: a file a benchmark, and the page made of them.
 # Above this share the figures are those of another machine.
 MOST_OTHERS = 0.1
 ROOT = Path(__file__).resolve().parent.parent.parent
+# What `make bench` leaves: a file a benchmark, and the page made of them.
 FOUND = ROOT / "docs" / "performance"
 
 
@@ -83,13 +83,14 @@ class Circumstances(msgspec.Struct, frozen=True):
     machine: str
     date: str
     commit: str
-    # The share of the processors that others used in the second before the start.
-    others: float = 0.0
+    # The share of the processors that others used in the second before the start, or after the end if that is more;
+    # None where nobody looked.
+    others: float | None = None
 
     @property
     def busy(self) -> bool:
-        """Whether others used so much of the machine that figures say little."""
-        return self.others > MOST_OTHERS
+        """Whether others are known to have used so much of the machine that figures say little."""
+        return self.others is not None and self.others > MOST_OTHERS
 
     @classmethod
     def now(cls) -> "Circumstances":
@@ -103,6 +104,11 @@ class Circumstances(msgspec.Struct, frozen=True):
             commit=_commit(),
             others=_used(),
         )
+
+    def over(self) -> "Circumstances":
+        """The same at the end, when what the measurement started has ended."""
+        shares = [share for share in (self.others, _used()) if share is not None]
+        return msgspec.structs.replace(self, others=max(shares, default=None))
 
 
 class Kept(Result, frozen=True):
@@ -143,7 +149,7 @@ def run(measure: Callable[[], Result], about: str | None) -> int:
         result = measure()
     except KeyboardInterrupt:
         return 130
-    kept = Kept(**msgspec.structs.asdict(result), measured=circumstances)
+    kept = Kept(**msgspec.structs.asdict(result), measured=circumstances.over())
     print(_json(kept) if options.json else _text(kept), flush=True, end="")
     return 0
 
@@ -163,8 +169,8 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
-def _used() -> float:
-    """The share of the processors that is used for a second; 0 where Linux does not tell."""
+def _used() -> float | None:
+    """The share of the processors that is used for a second; None where Linux does not tell."""
 
     def times() -> tuple[int, int]:
         # user, nice, system, idle, waiting for a disk, and others that count as used
@@ -176,7 +182,7 @@ def _used() -> float:
         time.sleep(1.0)
         whole_now, idle_now = times()
     except OSError:
-        return 0.0
+        return None
     return 1 - (idle_now - idle) / max(1, whole_now - whole)
 
 

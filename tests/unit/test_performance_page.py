@@ -44,10 +44,26 @@ def test_every_benchmark_has_a_line_that_says_what_it_found() -> None:
     assert "1,234 orders/s in batches of 10" in page.text([found()], {"drain": []})
 
 
-def test_a_section_says_that_the_machine_was_busy() -> None:
-    disturbed = msgspec.structs.replace(found(), measured=msgspec.structs.replace(MEASURED, others=0.4))
-    assert "Others used 40% of the processors just before" in page.text([disturbed], {"drain": []})
-    assert "Others used" not in page.text([found()], {"drain": []})
+def beside(others: float | None) -> str:
+    kept = msgspec.structs.replace(found(), measured=msgspec.structs.replace(MEASURED, others=others))
+    return page.text([kept], {"drain": []})
+
+
+def test_a_section_says_how_busy_others_kept_the_machine() -> None:
+    disturbed, quiet = beside(0.4), beside(0.03)
+    assert "**The machine was busy: others used 40% of the processors" in disturbed
+    assert "(**the machine was busy**) |" in disturbed
+    assert "others used 3% of the processors" in quiet
+    assert "busy**" not in quiet
+    assert "not recorded" in beside(None)
+
+
+def test_the_machine_is_told_by_its_processor_memory_and_load() -> None:
+    now = Circumstances.now()
+    assert " cores (" in now.machine
+    assert " GB, " in now.machine
+    assert now.others is None or 0 <= now.others <= 1
+    assert (now.over().others or 0) >= (now.others or 0)
 
 
 def test_a_spread_of_one_value_has_no_brackets() -> None:
