@@ -142,8 +142,9 @@ is requests, messages and compute; logs and transfer are beside it. Of the logs,
 invocation are Lambda's own START, END and REPORT, which logging in JSON at system level WARN leaves out. The naive
 port executes an order in one invocation that waits for quotes and landing (their means), with one UPDATE a status;
 its posts and sockets cost what they cost here, and its pushes take no time. It takes one order an invocation, so that
-fill 1 is what to hold it against. Storage is for ninety days of orders with their events, 2.7 KB each as `scale` finds
-them, and does not count the rows of older orders, which stay.
+fill 1 is what to hold it against. Storage is what a year of orders takes at its end, with
+{1 - pricing.STORAGE_USED:.0%} left free: {pricing.ORDER_BYTES:,} bytes for each of the last {pricing.MONTHS_KEPT}
+months', whose events are kept (`scale` found so many), {pricing.OLD_ORDER_BYTES:,} for each of the months' before.
 
 Limits: prices are list prices of {prices.region}, {prices.dated}, to be checked before they are relied on. TLS to
 the database, to SQS and to the gateway is not in the milliseconds, nor is Lambda's own runtime (about a millisecond
@@ -197,7 +198,7 @@ def _sizes(found: Mapping[int, Billed], bills: Bills, prices: Prices, cold: Mapp
 def _months(billed: Billed, bills: Bills, waiting: Mapping[bool, Bill], prices: Prices) -> Table:
     columns = [_month(stage, billed, bills, waiting, prices) for stage in prices.stages]
     told = "; ".join(
-        f"{stage.orders / MILLION:,.0f} million: {stage.database} Multi-AZ with {stage.storage_gb} GB, "
+        f"{stage.orders / MILLION:,.0f} million: {stage.database} Multi-AZ with {stage.storage_gb:,} GB, "
         f"NAT gateways: {stage.nat_gateways}, zones with an SQS endpoint: {stage.endpoints}, "
         f"{'a' if stage.proxy else 'no'} proxy"
         for stage in prices.stages

@@ -13,6 +13,13 @@ MEGABYTES = 1024
 # A mapping polls with so many long polls of 20 s while its queue is empty.
 POLLERS = 5
 POLLS_A_MINUTE = 3
+# Bytes of tables and indexes: of an order with its events, as `scale` found them for 500,000 (1,030 + 328 MB); and what
+# stays once its events are not kept any more: `orders` and `submissions`, by the share they have of 20,000.
+ORDER_BYTES, OLD_ORDER_BYTES = 2850, 1600
+# EVENT_RETENTION_DAYS is 90; storage is that of the first year's end, a fifth of it free, and RDS gives no less.
+MONTHS_KEPT, MONTHS = 3, 12
+STORAGE_USED = 0.8
+LEAST_STORAGE_GB = 20
 # accepted, confirmed, failed, retried, time_to_confirm.
 METRICS = 5
 # Of a bill: requests, messages and compute.
@@ -73,11 +80,16 @@ class Stage(msgspec.Struct, frozen=True):
 
     orders: int
     database: str
-    storage_gb: int
     nat_gateways: int
     # Availability zones with an interface endpoint of SQS.
     endpoints: int
     proxy: bool
+
+    @property
+    def storage_gb(self) -> int:
+        """What the first year's orders take at its end: those of the last months with their events."""
+        stored = self.orders * (MONTHS_KEPT * ORDER_BYTES + (MONTHS - MONTHS_KEPT) * OLD_ORDER_BYTES)
+        return max(LEAST_STORAGE_GB, math.ceil(stored / STORAGE_USED / GIGABYTE))
 
 
 class Prices(msgspec.Struct, frozen=True):

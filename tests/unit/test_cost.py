@@ -46,12 +46,8 @@ PRICES = Prices(
 )
 
 
-def stage(
-    orders: int, *, database: str = "small", storage_gb: int = 0, endpoints: int = 0, proxy: bool = False
-) -> Stage:
-    return Stage(
-        orders=orders, database=database, storage_gb=storage_gb, nat_gateways=2, endpoints=endpoints, proxy=proxy
-    )
+def stage(orders: int, *, database: str = "small", endpoints: int = 0, proxy: bool = False) -> Stage:
+    return Stage(orders=orders, database=database, nat_gateways=2, endpoints=endpoints, proxy=proxy)
 
 
 def test_an_unwatched_order_of_a_full_batch() -> None:
@@ -86,12 +82,13 @@ def test_compute_is_paid_by_memory_and_processor() -> None:
 
 
 def test_a_month_without_orders_costs_what_runs() -> None:
-    wanted = stage(0, database="large", storage_gb=100, endpoints=2, proxy=True)
+    wanted = stage(0, database="large", endpoints=2, proxy=True)
     found = fixed(wanted, PRICES, queue_bytes=1500, sweep_ms=0, megabytes=512)
-    # 730 hours; eight vCPUs behind the proxy; 43,800 minutes, each with an invocation and 46 requests to SQS.
+    # 20 GB are the least; 730 hours; eight vCPUs behind the proxy;
+    # 43,800 minutes, each with an invocation and 46 requests to SQS.
     assert found == {
         "database": pytest.approx(730),
-        "storage": pytest.approx(20),
+        "storage": pytest.approx(4),
         "RDS Proxy": pytest.approx(58.4),
         "NAT gateways": pytest.approx(73),
         "SQS endpoints": pytest.approx(29.2),
@@ -99,6 +96,14 @@ def test_a_month_without_orders_costs_what_runs() -> None:
         "sweeps, empty polls": pytest.approx(0.0438 * (46 * 0.5 + 0.25)),
         "metrics": pytest.approx(1.5),
     }
+
+
+def test_storage_holds_a_year_of_orders_and_the_events_of_three_months() -> None:
+    # 3 months of 2,850 bytes and 9 of 1,600 are 22,950 bytes for each order of a month; four fifths are used.
+    assert stage(10**5).storage_gb == 20
+    assert stage(10**7).storage_gb == 287
+    found = fixed(stage(10**7), PRICES, queue_bytes=0, sweep_ms=0, megabytes=512)
+    assert found["storage"] == pytest.approx(57.4)
 
 
 def test_a_proxy_is_paid_for_two_processors_at_least() -> None:
