@@ -1,6 +1,6 @@
 """Dollars for a million orders, from measured milliseconds, messages and requests and the dated prices."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -31,6 +31,9 @@ GOALS = ((10, False, 6.0), (10, True, 14.0), (3, False, 8.0), (3, True, 16.0))
 MOST_BILLED_MS = 60
 # Figures of the cold start benchmark, by memory: milliseconds of init, and of a first POST.
 COLDSTART, COLD_FIGURES = "coldstart", ("init_billed_ms", "post_first_ms")
+# Of a month's table.
+ALL = "a million orders, all of it, fill 10"
+NAIVE_NOTE = "The naive port takes one order an invocation, so that fill 1 is what to hold it against."
 
 Bills = dict[tuple[int, int, bool], Bill]
 
@@ -94,6 +97,7 @@ def measure() -> Result:
     waiting = {
         watched: pricing.bill(naive(billed, watched, init_ms), MEMORY, prices.metered) for watched in (False, True)
     }
+    months = [_month(stage, billed, bills, waiting, prices) for stage in prices.stages]
     return Result(
         name="cost",
         title="What an order costs",
@@ -103,11 +107,12 @@ def measure() -> Result:
             _units(billed, init_ms),
             _parts(bills, waiting),
             _sizes(found, bills, prices, cold),
-            _months(billed, bills, waiting, prices),
+            _months(months, prices),
             _ledger(prices),
         ],
         goals=list(_goals(billed, bills, init_ms)),
-        figures=_figures(found, bills, waiting, init_ms),
+        figures=_figures(found, bills, waiting, init_ms)
+        | {"all": {str(stage.orders): month[ALL] for stage, month in zip(prices.stages, months, strict=True)}},
     )
 
 
@@ -141,10 +146,10 @@ saves that message and adds three requests to SQS and an invocation); orders con
 is requests, messages and compute; logs and transfer are beside it. Of the logs, {PLATFORM_LINES} bytes an
 invocation are Lambda's own START, END and REPORT, which logging in JSON at system level WARN leaves out. The naive
 port executes an order in one invocation that waits for quotes and landing (their means), with one UPDATE a status;
-its posts and sockets cost what they cost here, and its pushes take no time. It takes one order an invocation, so that
-fill 1 is what to hold it against. Storage is what a year of orders takes at its end, with
-{1 - pricing.STORAGE_USED:.0%} left free: {pricing.ORDER_BYTES:,} bytes for each of the last {pricing.MONTHS_KEPT}
-months', whose events are kept (`scale` found so many), {pricing.OLD_ORDER_BYTES:,} for each of the months' before.
+its posts and sockets cost what they cost here, and its pushes take no time. Storage is what a year of
+orders takes at its end, with {1 - pricing.STORAGE_USED:.0%} left free: {pricing.ORDER_BYTES:,} bytes for each of the
+last {pricing.MONTHS_KEPT} months', whose events are kept (`scale` found so many), {pricing.OLD_ORDER_BYTES:,} for each
+of the months' before.
 
 Limits: prices are list prices of {prices.region}, {prices.dated}, to be checked before they are relied on. TLS to
 the database, to SQS and to the gateway is not in the milliseconds, nor is Lambda's own runtime (about a millisecond
@@ -179,7 +184,7 @@ def _parts(bills: Bills, waiting: Mapping[bool, Bill]) -> Table:
     rows.insert(len(METERED_PARTS), ["metered", *(f"{bill.metered:.2f}" for bill in priced)])
     rows.append(["all", *(f"{bill.total:.2f}" for bill in priced)])
     names = [*(_column(*each) for each in columns), "naive", "naive, watched"]
-    return Table(f"Dollars for a million orders, {MEMORY} MB", ["part", *names], rows)
+    return Table(f"Dollars for a million orders, {MEMORY} MB", ["part", *names], rows, NAIVE_NOTE)
 
 
 def _sizes(found: Mapping[int, Billed], bills: Bills, prices: Prices, cold: Mapping[int, float]) -> Table:
@@ -195,8 +200,7 @@ def _sizes(found: Mapping[int, Billed], bills: Bills, prices: Prices, cold: Mapp
     return Table("Metered dollars for a million orders", ["memory", *(_column(*each) for each in columns)], rows)
 
 
-def _months(billed: Billed, bills: Bills, waiting: Mapping[bool, Bill], prices: Prices) -> Table:
-    columns = [_month(stage, billed, bills, waiting, prices) for stage in prices.stages]
+def _months(columns: Sequence[Mapping[str, float]], prices: Prices) -> Table:
     told = "; ".join(
         f"{stage.orders / MILLION:,.0f} million: {stage.database} Multi-AZ with {stage.storage_gb:,} GB, "
         f"NAT gateways: {stage.nat_gateways}, zones with an SQS endpoint: {stage.endpoints}, "
@@ -207,7 +211,7 @@ def _months(billed: Billed, bills: Bills, waiting: Mapping[bool, Bill], prices: 
         f"Dollars a month, {MEMORY} MB",
         ["part", *(f"{stage.orders / MILLION:,.0f} million orders" for stage in prices.stages)],
         [[part, *(f"{column[part]:,.2f}" for column in columns)] for part in columns[0]],
-        f"{told}. Orders: metered, logs and transfer.",
+        f"{told}. Orders: metered, logs and transfer. {NAIVE_NOTE}",
     )
 
 
@@ -227,7 +231,7 @@ def _month(
         for fill in FILLS:
             parts[f"orders, {_column(fill, watched)}"] = bills[MEMORY, fill, watched].total * millions
         parts[f"orders, naive{_word(watched)}"] = waiting[watched].total * millions
-    parts["a million orders, all of it, fill 10"] = whole / millions + bills[MEMORY, 10, False].total
+    parts[ALL] = whole / millions + bills[MEMORY, 10, False].total
     return parts
 
 

@@ -1,4 +1,7 @@
-"""What each benchmark found, in a sentence of its own figures: the page's first table."""
+"""What each benchmark found, in a sentence of its own figures: the page's first table.
+
+A figure that an older result lacks is left out.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,8 +11,11 @@ Figures = Mapping[str, Any]
 
 def _drain(found: Figures) -> str:
     tens, hundreds = (found[f"engine, null sockets, {size}"] for size in (10, 100))
+    bare = [found.get(f"bare rows, {size}") for size in (10, 100)]
+    shares = [f"{each['rate'] / rows['rate']:.2f}" for each, rows in zip((tens, hundreds), bare, strict=True) if rows]
+    against = f", {' and '.join(shares)} of the rate of the bare rows" if shares else ""
     return (
-        f"{tens['rate']:,.0f} orders/s in batches of 10, {hundreds['rate']:,.0f} in batches of 100; "
+        f"{tens['rate']:,.0f} orders/s in batches of 10, {hundreds['rate']:,.0f} in batches of 100{against}; "
         f"{tens['client'] + tens['server']:,.0f} and {hundreds['client'] + hundreds['server']:,.0f} core-µs an order"
     )
 
@@ -66,9 +72,11 @@ def _aws_calls(found: Figures) -> str:
 
 def _cost(found: Figures) -> str:
     metered, naive = found["metered"]["512"], found["naive"]
+    month = found.get("all", {}).get("1000000")
+    whole = f"; ${month:,.0f} all in where a million come a month" if month else ""
     return (
         f"${metered['10']:.2f} of requests and compute for a million unwatched orders that come ten to a batch, "
-        f"${metered['1']:.2f} one by one; ${naive['naive']:.2f} where an invocation waits for its one order"
+        f"${metered['1']:.2f} one by one; the naive port, one by one too, ${naive['naive']:.2f}{whole}"
     )
 
 

@@ -1,5 +1,7 @@
 """docs/performance.md tells first what was measured and what was missed."""
 
+from typing import Any
+
 import msgspec
 
 from benchmarks.__main__ import LONG, NAMES
@@ -42,6 +44,16 @@ def test_a_section_says_when_and_where_it_was_measured() -> None:
 def test_every_benchmark_has_a_line_that_says_what_it_found() -> None:
     assert ANSWERS.keys() == {*NAMES, *LONG}
     assert "1,234 orders/s in batches of 10" in page.text([found()], {"drain": []})
+
+
+def test_an_answer_leaves_out_what_an_older_result_lacks() -> None:
+    figures: dict[str, Any] = {"metered": {"512": {"1": 8.0, "10": 4.0}}, "naive": {"naive": 28.0}}
+    assert "all in" not in ANSWERS["cost"](figures)
+    assert "$139 all in where a million come a month" in ANSWERS["cost"](figures | {"all": {"1000000": 139.2}})
+    drained = dict(found().figures)
+    assert "bare rows" not in ANSWERS["drain"](drained)
+    bare = {f"bare rows, {size}": {"rate": rate} for size, rate in ((10, 2469.0), (100, 4938.0))}
+    assert "0.50 and 0.25 of the rate of the bare rows" in ANSWERS["drain"](drained | bare)
 
 
 def beside(others: float | None) -> str:
