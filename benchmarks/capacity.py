@@ -23,7 +23,6 @@ COST, BILLED_FIGURE = "cost", "billed_ms"
 DRAIN, DRAINED, DRAINED_SIZES = "drain", "engine, null sockets, {size}", (10, 100)
 # The model is believed where it meets orders' time and containers at work within this.
 CLOSE = 0.25
-SOCKET_FUNCTIONS = ("connect", "message", "disconnect")
 
 # What replaces each limit, and why.
 REPLACED = {
@@ -72,7 +71,7 @@ def measure() -> Result:
     service_ms, source = _billed()
     seen, server = load.observe(MEMORY)
     by_size, server_source = _server(server)
-    service = _service(service_ms, by_size)
+    service = billing.service(service_ms, by_size)
     limits, prices = stages.load(), pricing.load()
     wanted = [stages.needs(service, rate, limits) for rate in RATES]
     maximum = json.loads(TEMPLATE.read_text())["Parameters"]["MaximumConcurrency"]["Default"]
@@ -114,19 +113,6 @@ def _server(measured: Server) -> tuple[dict[int, float], str]:
     return known, f"{told}, and as `drain` found it in full ones"
 
 
-def _service(ms: Mapping[str, float], server: dict[int, float]) -> Service:
-    def by_fill(name: str) -> dict[int, float]:
-        return {fill: ms[billing.batch_name(name, fill, watched=False)] / 1000 for fill in billing.FILLS}
-
-    return Service(
-        quotes=by_fill("quotes"),
-        asks=by_fill("asks"),
-        api=ms["api"] / 1000,
-        sockets=sum(ms[name] for name in SOCKET_FUNCTIONS) / 1000,
-        server=server,
-    )
-
-
 def _about(source: str, server_source: str, limits: Limits) -> str:
     return f"""\
 The worker's mapping is a queue with batch service: whichever worker is free takes what waits, at most {MOST}, and
@@ -143,7 +129,8 @@ when both passes come steadily.
 
 The stages bound the mapping (`MaximumConcurrency`) to the fewest workers whose messages wait at most
 {WAIT_SECONDS * 1000:g} ms on average, in batches of at most {FILL:g}, so that a burst of twice the rate fits.
-Connections: two a worker, one of any other container. At most {stages.CPU_SHARE:.0%} of the database's CPU is used.
+Connections: two a worker, one of any other container. At most {stages.CPU_SHARE:.0%} of the database's CPU is used,
+of a burstable class no more than its baseline.
 Each order is watched by a socket of its own, the worst case: POST, connect, bind and {PUSHES} pushes are
 {stages.WATCHED_REQUESTS} of the account's gateway requests.
 
@@ -203,8 +190,8 @@ def _needs(wanted: Sequence[Needs], classes: list[DatabaseClass], server: Server
         "containers of sockets": [f"{each.sockets:,}" for each in wanted],
         "connections": [f"{each.connections:,}" for each in wanted],
         "database cores": [f"{each.cores:.1f}" for each in wanted],
-        "database class": [_class(each, classes) for each in wanted],
-        "proxy": ["yes" if stages.database(each, classes)[2] else "no" for each in wanted],
+        "database class": [stages.database(each, classes).text() for each in wanted],
+        "proxy": ["yes" if stages.database(each, classes).proxy else "no" for each in wanted],
         "MB of Postgres' write-ahead log a second": [f"{each.rate * server.wal_bytes / 1e6:,.2f}" for each in wanted],
         "gateway requests/s": [f"{each.requests:,.0f}" for each in wanted],
         "of them pushes/s": [f"{each.rate * PUSHES:,.0f}" for each in wanted],
@@ -215,11 +202,6 @@ def _needs(wanted: Sequence[Needs], classes: list[DatabaseClass], server: Server
         ["needed", *(f"{each.rate:,.0f} orders/s" for each in wanted)],
         [[what, *texts] for what, texts in rows.items()],
     )
-
-
-def _class(wanted: Needs, classes: list[DatabaseClass]) -> str:
-    count, found, _ = stages.database(wanted, classes)
-    return f"{count} × {found.name}" if count > 1 else found.name
 
 
 def _first(wanted: Sequence[Needs], breaks: Mapping[str, float]) -> Table:

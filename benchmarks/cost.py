@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.models import pricing
-from benchmarks.models.pricing import METERED_PARTS, MILLION, Bill, Prices, Stage, Usage
+from benchmarks.models import pricing, stages
+from benchmarks.models.pricing import METERED_PARTS, MILLION, Bill, Choice, Prices, Stage, Usage
 from benchmarks.processes import billing
 from benchmarks.processes.billing import FILLS, Billed, batch_name
 from benchmarks.processes.warm import no_quota
@@ -16,6 +16,8 @@ from benchmarks.reporting.rounds import ROUNDS
 from benchmarks.surroundings.region import Distances
 
 MEMORY = 512
+# A database is chosen for so many times the rate of an even month.
+PEAK = 10
 # Assumed: invocations that a new container serves, and how long a client keeps the socket of one order.
 COLD_SHARE = 0.01
 SOCKET_SECONDS = 5.0
@@ -31,6 +33,10 @@ GOALS = ((10, False, 6.0), (10, True, 14.0), (3, False, 8.0), (3, True, 16.0))
 MOST_BILLED_MS = 60
 # Figures of the cold start benchmark, by memory: milliseconds of init, and of a first POST.
 COLDSTART, COLD_FIGURES = "coldstart", ("init_billed_ms", "post_first_ms")
+# And of the last run of the capacity benchmark: core-µs of the database an order, in the small batches of low rates.
+CAPACITY, SERVER_FIGURE = "capacity", "server_us"
+# Where there is none: of the drain benchmark, which runs before this one.
+DRAIN, DRAINED = "drain", "engine, null sockets, 10"
 # Of a month's table.
 ALL = "a million orders, all of it, fill 10"
 NAIVE_NOTE = "The naive port takes one order an invocation, so that fill 1 is what to hold it against."
@@ -82,6 +88,8 @@ def naive(billed: Billed, watched: bool, init_ms: float) -> Usage:
 
 def measure() -> Result:
     """Measures the invocations, and prices them."""
+    # First, so that what it lacks is told before the minutes of measuring.
+    server = _server()
     prices, found = pricing.load(), billing.measure()
     cold, cold_source = _cold(found)
     init_ms = cold[MEMORY]
@@ -97,17 +105,21 @@ def measure() -> Result:
     waiting = {
         watched: pricing.bill(naive(billed, watched, init_ms), MEMORY, prices.metered) for watched in (False, True)
     }
-    months = [_month(stage, billed, bills, waiting, prices) for stage in prices.stages]
+    choices = [_chosen(stage, billed, server, prices) for stage in prices.stages]
+    months = [
+        _month(stage, billed, bills, waiting, prices, chosen=chosen)
+        for stage, chosen in zip(prices.stages, choices, strict=True)
+    ]
     return Result(
         name="cost",
         title="What an order costs",
-        about=_about(prices, init_ms, cold_source),
+        about=_about(prices, init_ms, cold_source, server),
         tables=[
             _milliseconds(found),
             _units(billed, init_ms),
             _parts(bills, waiting),
             _sizes(found, bills, prices, cold),
-            _months(months, prices),
+            _months(months, choices, prices),
             _ledger(prices),
         ],
         goals=list(_goals(billed, bills, init_ms)),
@@ -126,7 +138,15 @@ def _cold(found: Mapping[int, Billed]) -> tuple[dict[int, float], str]:
     return cold, "init and first POST, as `coldstart` found them"
 
 
-def _about(prices: Prices, init_ms: float, cold_source: str) -> str:
+def _server() -> float:
+    """CPU seconds of the database an order. Raises FileNotFoundError where neither benchmark has ever been run."""
+    try:
+        return float(report.found(CAPACITY).figures[SERVER_FIGURE]) / 1e6
+    except FileNotFoundError:
+        return float(report.found(DRAIN).figures[DRAINED]["server"]) / 1e6
+
+
+def _about(prices: Prices, init_ms: float, cold_source: str, server: float) -> str:
     away, refused = Distances(), no_quota()
     unlimited = f"No quota here ({refused}): every size has a whole CPU. " if refused else ""
     return f"""\
@@ -150,6 +170,8 @@ its posts and sockets cost what they cost here, and its pushes take no time. Sto
 orders takes at its end, with {1 - pricing.STORAGE_USED:.0%} left free: {pricing.ORDER_BYTES:,} bytes for each of the
 last {pricing.MONTHS_KEPT} months', whose events are kept (`scale` found so many), {pricing.OLD_ORDER_BYTES:,} for each
 of the months' before.
+The database is chosen as `capacity` chooses it, for {PEAK} times the month's mean rate, at
+{server * 1e6:,.0f} core-µs of the database an order.
 
 Limits: prices are list prices of {prices.region}, {prices.dated}, to be checked before they are relied on. TLS to
 the database, to SQS and to the gateway is not in the milliseconds, nor is Lambda's own runtime (about a millisecond
@@ -200,12 +222,12 @@ def _sizes(found: Mapping[int, Billed], bills: Bills, prices: Prices, cold: Mapp
     return Table("Metered dollars for a million orders", ["memory", *(_column(*each) for each in columns)], rows)
 
 
-def _months(columns: Sequence[Mapping[str, float]], prices: Prices) -> Table:
+def _months(columns: Sequence[Mapping[str, float]], choices: Sequence[Choice], prices: Prices) -> Table:
     told = "; ".join(
-        f"{stage.orders / MILLION:,.0f} million: {stage.database} Multi-AZ with {stage.storage_gb:,} GB, "
+        f"{stage.orders / MILLION:,.0f} million: {chosen.text()} Multi-AZ with {stage.storage_gb:,} GB, "
         f"NAT gateways: {stage.nat_gateways}, zones with an SQS endpoint: {stage.endpoints}, "
-        f"{'a' if stage.proxy else 'no'} proxy"
-        for stage in prices.stages
+        f"{'a' if chosen.proxy else 'no'} proxy"
+        for stage, chosen in zip(prices.stages, choices, strict=True)
     )
     return Table(
         f"Dollars a month, {MEMORY} MB",
@@ -215,11 +237,18 @@ def _months(columns: Sequence[Mapping[str, float]], prices: Prices) -> Table:
     )
 
 
+def _chosen(stage: Stage, billed: Billed, server: float, prices: Prices) -> Choice:
+    """By the rule that `capacity` has, for the peak of a month."""
+    service = billing.service({name: billed.ms(name) for name in billed.samples}, {1: server})
+    return stages.database(stages.needs(service, PEAK * stage.rate, stages.load()), prices.databases)
+
+
 def _month(
-    stage: Stage, billed: Billed, bills: Bills, waiting: Mapping[bool, Bill], prices: Prices
+    stage: Stage, billed: Billed, bills: Bills, waiting: Mapping[bool, Bill], prices: Prices, *, chosen: Choice
 ) -> dict[str, float]:
     parts = pricing.fixed(
         stage,
+        chosen,
         prices,
         queue_bytes=used(billed, 10, False, 0.0).sqs_requests * SQS_BYTES,
         sweep_ms=billed.ms("sweep"),

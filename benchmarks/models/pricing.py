@@ -68,6 +68,8 @@ class DatabaseClass(msgspec.Struct, frozen=True):
     vcpu: int
     memory_gb: int
     price: float
+    # The share of each vCPU that may be used without end: a burstable class saves credits below it.
+    baseline: float = 1.0
 
     @property
     def connections(self) -> int:
@@ -75,15 +77,30 @@ class DatabaseClass(msgspec.Struct, frozen=True):
         return min(5000, int(self.memory_gb * 2**30 * 0.9 / 9_531_392))
 
 
+class Choice(msgspec.Struct, frozen=True):
+    """So many databases of a class, behind a proxy or not."""
+
+    count: int
+    database: DatabaseClass
+    proxy: bool
+
+    def text(self) -> str:
+        """The class, and how many where it is not one."""
+        return f"{self.count} × {self.database.name}" if self.count > 1 else self.database.name
+
+
 class Stage(msgspec.Struct, frozen=True):
     """What is chosen for so many orders a month."""
 
     orders: int
-    database: str
     nat_gateways: int
     # Availability zones with an interface endpoint of SQS.
     endpoints: int
-    proxy: bool
+
+    @property
+    def rate(self) -> float:
+        """Orders a second, on average."""
+        return self.orders / (HOURS * 3600)
 
     @property
     def storage_gb(self) -> int:
@@ -163,9 +180,10 @@ def bill(used: Usage, megabytes: int, prices: Metered, *, arm: bool = False) -> 
     )
 
 
-def fixed(stage: Stage, prices: Prices, *, queue_bytes: float, sweep_ms: float, megabytes: int) -> dict[str, float]:
+def fixed(
+    stage: Stage, chosen: Choice, prices: Prices, *, queue_bytes: float, sweep_ms: float, megabytes: int
+) -> dict[str, float]:
     """Dollars a month by part. `queue_bytes` an order pass the NAT gateway, or SQS' endpoints where there are any."""
-    database = next(each for each in prices.databases if each.name == stage.database)
     each, rates = stage.orders * queue_bytes / GIGABYTE, prices.fixed
     way = rates.endpoint_gigabyte if stage.endpoints else rates.nat_gigabyte
     idle = bill(
@@ -174,9 +192,9 @@ def fixed(stage: Stage, prices: Prices, *, queue_bytes: float, sweep_ms: float, 
         prices.metered,
     )
     return {
-        "database": database.price * HOURS,
+        "database": chosen.count * chosen.database.price * HOURS,
         "storage": stage.storage_gb * rates.database_storage.price,
-        "RDS Proxy": max(2, database.vcpu) * rates.proxy.price * HOURS if stage.proxy else 0.0,
+        "RDS Proxy": chosen.count * max(2, chosen.database.vcpu) * rates.proxy.price * HOURS if chosen.proxy else 0.0,
         "NAT gateways": stage.nat_gateways * rates.nat_gateway.price * HOURS,
         "SQS endpoints": stage.endpoints * rates.endpoint.price * HOURS,
         "SQS traffic": each * way.price,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.models.pricing import DatabaseClass
+from benchmarks.models.pricing import Choice, DatabaseClass
 from benchmarks.models.queueing import Steady, Unstable, headroom, little, ramp_seconds, settled
 
 MOST = 10
@@ -170,10 +170,15 @@ def needs(service: Service, rate: float, limits: Limits) -> Needs:
     )
 
 
-def database(wanted: Needs, classes: list[DatabaseClass]) -> tuple[int, DatabaseClass, bool]:
-    """The smallest class with the cores, or as many of the largest; and whether the connections need a proxy."""
-    each = next((each for each in classes if each.vcpu >= wanted.cores), classes[-1])
-    return math.ceil(wanted.cores / each.vcpu), each, wanted.connections > each.connections * CONNECTIONS_SHARE
+def database(wanted: Needs, classes: list[DatabaseClass]) -> Choice:
+    """The smallest class with the cores, or as many of the largest; and whether the connections need a proxy.
+
+    A burstable class has its baseline alone. Memory is not asked for: `scale` says what stored orders do to times.
+    """
+    used = wanted.cores * CPU_SHARE
+    each = next((each for each in classes if each.vcpu * min(CPU_SHARE, each.baseline) >= used), classes[-1])
+    crowded = wanted.connections > each.connections * CONNECTIONS_SHARE
+    return Choice(math.ceil(wanted.cores / each.vcpu), each, crowded)
 
 
 def throughput(service: Service, containers: int) -> float:

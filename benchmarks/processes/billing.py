@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from benchmarks.models.stages import Service
 from benchmarks.processes.naive import TABLE
 from benchmarks.processes.warm import Invoked, WarmContainer, shared, started
 from benchmarks.reporting.bar import Bar
@@ -30,6 +31,7 @@ NAIVE_ROUNDS = 3
 APART_SECONDS = 0.05
 # An order may be asked for once it may have landed.
 LANDED_SECONDS = 3.2
+SOCKET_FUNCTIONS = ("connect", "message", "disconnect")
 # Whole batches of orders, watched by a socket each or not.
 BATCHES = tuple((fill, watched) for watched in (False, True) for fill in FILLS)
 
@@ -71,6 +73,21 @@ class Billed(msgspec.Struct, frozen=True):
 def batch_name(pass_name: str, fill: int, watched: bool) -> str:
     """The name of a worker's pass: `quotes` until the swap is sent, `asks` once it has landed."""
     return f"{pass_name}_{fill}{'_watched' if watched else ''}"
+
+
+def service(ms: Mapping[str, float], server: dict[int, float]) -> Service:
+    """What the models reckon with, from milliseconds by name and the database's CPU seconds an order by fill."""
+
+    def by_fill(name: str) -> dict[int, float]:
+        return {fill: ms[batch_name(name, fill, watched=False)] / 1000 for fill in FILLS}
+
+    return Service(
+        quotes=by_fill("quotes"),
+        asks=by_fill("asks"),
+        api=ms["api"] / 1000,
+        sockets=sum(ms[name] for name in SOCKET_FUNCTIONS) / 1000,
+        server=server,
+    )
 
 
 class Cell:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from benchmarks.models import pricing, stages
-from benchmarks.models.pricing import DatabaseClass
+from benchmarks.models.pricing import Choice, DatabaseClass
 from benchmarks.models.queueing import Steady
 from benchmarks.models.stages import Limit, Limits, Needs, Service
 
@@ -95,11 +95,19 @@ def test_the_fewest_workers_are_found() -> None:
 
 
 def test_a_database_is_chosen_by_cores_and_its_proxy_by_connections() -> None:
-    assert stages.database(wanted(0.5, 10), CLASSES) == (1, CLASSES[0], False)
+    small, large = CLASSES
+    assert stages.database(wanted(0.5, 10), CLASSES) == Choice(1, small, proxy=False)
     # The small one has 405 connections.
-    assert stages.database(wanted(0.5, 200), CLASSES) == (1, CLASSES[0], True)
-    assert stages.database(wanted(3, 200), CLASSES) == (1, CLASSES[1], False)
-    assert stages.database(wanted(17, 200), CLASSES) == (3, CLASSES[1], False)
+    assert stages.database(wanted(0.5, 200), CLASSES) == Choice(1, small, proxy=True)
+    assert stages.database(wanted(3, 200), CLASSES) == Choice(1, large, proxy=False)
+    assert stages.database(wanted(17, 200), CLASSES) == Choice(3, large, proxy=False)
+
+
+def test_a_burstable_database_is_left_to_what_its_baseline_bears() -> None:
+    # Two vCPUs with a fifth of each are 0.4 cores in use, of which twice as many are wanted.
+    burstable = DatabaseClass(name="burstable", vcpu=2, memory_gb=4, price=0.05, baseline=0.2)
+    assert stages.database(wanted(0.8, 10), [burstable, *CLASSES]).database == burstable
+    assert stages.database(wanted(0.9, 10), [burstable, *CLASSES]).database == CLASSES[0]
 
 
 def test_limits_break_where_they_are_reached() -> None:

@@ -3,7 +3,19 @@
 import pytest
 
 from benchmarks.models import pricing
-from benchmarks.models.pricing import Bill, DatabaseClass, Fixed, Metered, Price, Prices, Stage, Usage, bill, fixed
+from benchmarks.models.pricing import (
+    Bill,
+    Choice,
+    DatabaseClass,
+    Fixed,
+    Metered,
+    Price,
+    Prices,
+    Stage,
+    Usage,
+    bill,
+    fixed,
+)
 
 
 def price(dollars: float) -> Price:
@@ -46,8 +58,16 @@ PRICES = Prices(
 )
 
 
-def stage(orders: int, *, database: str = "small", endpoints: int = 0, proxy: bool = False) -> Stage:
-    return Stage(orders=orders, database=database, nat_gateways=2, endpoints=endpoints, proxy=proxy)
+SMALL, LARGE = PRICES.databases
+
+
+def stage(orders: int, *, endpoints: int = 0) -> Stage:
+    return Stage(orders=orders, nat_gateways=2, endpoints=endpoints)
+
+
+def month(wanted: Stage, chosen: Choice | None = None, *, queue_bytes: float = 0) -> dict[str, float]:
+    chosen = chosen or Choice(1, SMALL, proxy=False)
+    return fixed(wanted, chosen, PRICES, queue_bytes=queue_bytes, sweep_ms=0, megabytes=512)
 
 
 def test_an_unwatched_order_of_a_full_batch() -> None:
@@ -82,8 +102,7 @@ def test_compute_is_paid_by_memory_and_processor() -> None:
 
 
 def test_a_month_without_orders_costs_what_runs() -> None:
-    wanted = stage(0, database="large", endpoints=2, proxy=True)
-    found = fixed(wanted, PRICES, queue_bytes=1500, sweep_ms=0, megabytes=512)
+    found = month(stage(0, endpoints=2), Choice(1, LARGE, proxy=True), queue_bytes=1500)
     # 20 GB are the least; 730 hours; eight vCPUs behind the proxy;
     # 43,800 minutes, each with an invocation and 46 requests to SQS.
     assert found == {
@@ -102,19 +121,23 @@ def test_storage_holds_a_year_of_orders_and_the_events_of_three_months() -> None
     # 3 months of 2,850 bytes and 9 of 1,600 are 22,950 bytes for each order of a month; four fifths are used.
     assert stage(10**5).storage_gb == 20
     assert stage(10**7).storage_gb == 287
-    found = fixed(stage(10**7), PRICES, queue_bytes=0, sweep_ms=0, megabytes=512)
-    assert found["storage"] == pytest.approx(57.4)
+    assert month(stage(10**7))["storage"] == pytest.approx(57.4)
 
 
 def test_a_proxy_is_paid_for_two_processors_at_least() -> None:
-    found = fixed(stage(0, proxy=True), PRICES, queue_bytes=0, sweep_ms=0, megabytes=512)
-    assert found["RDS Proxy"] == pytest.approx(14.6)
+    assert month(stage(0), Choice(1, SMALL, proxy=True))["RDS Proxy"] == pytest.approx(14.6)
+
+
+def test_each_of_several_databases_is_paid() -> None:
+    found = month(stage(0), Choice(3, LARGE, proxy=True))
+    assert found["database"] == pytest.approx(3 * 730)
+    assert found["RDS Proxy"] == pytest.approx(3 * 58.4)
 
 
 def test_traffic_to_sqs_takes_the_cheaper_way_where_there_is_one() -> None:
     # 2 GB a million orders.
-    by_nat = fixed(stage(10**6), PRICES, queue_bytes=2000, sweep_ms=0, megabytes=512)
-    by_endpoint = fixed(stage(10**6, endpoints=2), PRICES, queue_bytes=2000, sweep_ms=0, megabytes=512)
+    by_nat = month(stage(10**6), queue_bytes=2000)
+    by_endpoint = month(stage(10**6, endpoints=2), queue_bytes=2000)
     assert by_nat["SQS traffic"] == pytest.approx(0.08)
     assert by_endpoint["SQS traffic"] == pytest.approx(0.02)
 
@@ -124,4 +147,5 @@ def test_the_dated_prices_can_be_checked_and_reckoned_with() -> None:
     for part in (dated.metered, dated.fixed):
         each = [getattr(part, name) for name in part.__struct_fields__]
         assert all(found.price > 0 and found.per and found.source for found in each)
-    assert {wanted.database for wanted in dated.stages} <= {found.name for found in dated.databases}
+    assert dated.databases == sorted(dated.databases, key=lambda each: each.price)
+    assert all(("db.t" in each.name) == (each.baseline < 1) for each in dated.databases)
