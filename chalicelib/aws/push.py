@@ -3,7 +3,7 @@
 import asyncio
 from urllib.parse import quote
 
-from chalicelib.aws.client import Endpoint, SignedClient
+from chalicelib.aws.client import SignedClient
 from chalicelib.aws.identity import Identity
 from chalicelib.domain.errors import ConfigurationError, ConnectionGone, NoReply, PushError
 
@@ -20,7 +20,7 @@ class Push:
 
     def __init__(self, endpoint: str, identity: Identity | None = None) -> None:
         self._endpoint = endpoint
-        self._client = SignedClient("execute-api", lambda: Endpoint.of(endpoint), identity or Identity())
+        self._client = SignedClient("execute-api", lambda: endpoint, identity or Identity())
 
     async def push(self, connection_id: str, data: bytes, seconds: float) -> None:
         """Send one frame. Raises ConnectionGone on 410, PushError on any other failure or after `seconds`."""

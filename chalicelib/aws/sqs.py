@@ -6,20 +6,17 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from chalicelib.aws.client import Endpoint, SignedClient
-from chalicelib.aws.http import Reply
+from chalicelib.aws.client import SignedClient
 from chalicelib.aws.identity import Identity
 from chalicelib.domain.clock import SystemEntropy, fraction
 from chalicelib.domain.errors import ConfigurationError, NoReply, QueueError
+from chalicelib.net.http import UNREADABLE, Reply
 
 TRIES = 2
 MOST_PAUSE_SECONDS = 0.1
 CONNECT_SECONDS = 1
 REPLY_SECONDS = 2
 HTTP_OK, HTTP_TOO_MANY, HTTP_FAULT = 200, 429, 500
-
-# What a reply can be to its decoder; one that is nested deeply is a RecursionError.
-UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 T = TypeVar("T")
 
@@ -74,11 +71,11 @@ class Sqs:
         """End the connections that idle."""
         await self._client.close()
 
-    def _endpoint(self) -> Endpoint:
+    def _endpoint(self) -> str:
         named = os.environ.get("AWS_ENDPOINT_URL_SQS") or os.environ.get("AWS_ENDPOINT_URL")
         region = self._identity.region
         suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-        return Endpoint.of(named or f"https://sqs.{region}.{suffix}")
+        return named or f"https://sqs.{region}.{suffix}"
 
 
 def _refusal(answer: Reply) -> str:

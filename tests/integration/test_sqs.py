@@ -9,11 +9,12 @@ from botocore import auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from chalicelib.aws import client, sqs
+from chalicelib.aws import sqs
 from chalicelib.aws.queues import Queue
 from chalicelib.aws.sqs import Sqs
 from chalicelib.domain.errors import ConfigurationError, QueueError
 from chalicelib.domain.message import Message
+from chalicelib.net import client
 from tests.integration.service import Received, reply, serving
 
 DONE = reply(b'{"Successful": []}')

@@ -1,5 +1,6 @@
-"""Certificates are verified, by the system's authorities or by those of AWS_CA_BUNDLE."""
+"""Certificates are verified, by the system's authorities or by those that AWS_CA_BUNDLE or SSL_CERT_FILE names."""
 
+import asyncio
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from chalicelib.aws.push import Push
-from chalicelib.domain.errors import PushError
+from chalicelib.domain.errors import PushError, RpcUnavailable
+from chalicelib.solana.rpc import Rpc
 from tests.integration.service import reply, serving
 
 
@@ -81,3 +83,19 @@ async def test_a_connection_that_was_lost_while_it_was_idle_is_replaced(
             await meanwhile.push("another=", b"2", 5)
         await pushing.push("a-socket=", b"3", 5)
     assert (service.connections, len(service.received)) == (3, 3)
+
+
+async def test_a_nodes_certificate_is_verified_by_authorities_of_its_own(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    until = asyncio.get_running_loop().time() + 20
+    body = b'{"jsonrpc": "2.0", "id": 1, "result": {"context": {"slot": 7}, "value": []}}'
+    async with serving(reply(body), tls=server_side(certificate)) as (service, address):
+        with pytest.raises(RpcUnavailable, match="certificate verify failed"):
+            await Rpc(f"https://{address}/key").accounts([], until)
+        assert service.received == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert await Rpc(f"https://{address}/key").accounts([], until) == (7, {})
+    assert service.received[0].path == "/key"

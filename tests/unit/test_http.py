@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.aws.http import MOST_REPLY, Connection, Reply
 from chalicelib.domain.errors import NoReply
+from chalicelib.net.http import MOST_REPLY, Connection, Reply
 
 BODY = st.binary(max_size=60)
 STATUS = st.integers(200, 599).filter(lambda status: status not in (204, 304))
@@ -95,7 +95,7 @@ async def test_a_reply_is_what_the_standard_library_reads_and_its_connection_is_
     connection = opened()
     for _ in range(2):
         pieces = [data[start:end] for start, end in pairwise(places)]
-        assert await exchange(connection, *pieces) == (status, body)
+        assert await exchange(connection, *pieces) == (status, body, None)
         assert connection.usable
 
 
@@ -132,10 +132,10 @@ async def test_what_is_no_reply_is_an_error_and_ends_the_connection(data: bytes)
 @pytest.mark.parametrize("after", [b"x", b"HTTP/1.1 2", WHOLE])
 async def test_more_than_was_asked_for_ends_the_connection(after: bytes) -> None:
     connection = opened()
-    assert await exchange(connection, WHOLE + after) == (200, b"hi")
+    assert await exchange(connection, WHOLE + after) == (200, b"hi", None)
     assert not connection.usable
     idle = opened()
-    assert await exchange(idle, WHOLE) == (200, b"hi")
+    assert await exchange(idle, WHOLE) == (200, b"hi", None)
     idle.data_received(after)
     assert not idle.usable
 
@@ -143,7 +143,7 @@ async def test_more_than_was_asked_for_ends_the_connection(after: bytes) -> None
 @pytest.mark.parametrize("head", [b"HTTP/1.0 200 OK\r\n", b"HTTP/1.1 200 OK\r\nConnection: Close\r\n"])
 async def test_a_reply_that_is_its_connections_last_ends_it(head: bytes) -> None:
     connection = opened()
-    assert await exchange(connection, head + b"Content-Length: 2\r\n\r\nhi") == (200, b"hi")
+    assert await exchange(connection, head + b"Content-Length: 2\r\n\r\nhi") == (200, b"hi", None)
     assert not connection.usable
 
 
@@ -162,3 +162,18 @@ async def test_a_connection_that_ended_takes_no_request() -> None:
     connection.connection_lost(None)
     with pytest.raises(NoReply):
         await exchange(connection)
+
+
+async def test_when_to_come_again_is_told_of_its_own_reply_only() -> None:
+    connection = opened()
+    busy = b"HTTP/1.1 429 Busy\r\nretry-AFTER: 7\r\nContent-Length: 0\r\n\r\n"
+    assert await exchange(connection, busy) == (429, b"", "7")
+    assert await exchange(connection, WHOLE) == (200, b"hi", None)
+
+
+async def test_a_larger_reply_is_taken_where_it_is_asked_for() -> None:
+    body = b"x" * MOST_REPLY
+    whole = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    connection = Connection(2 * MOST_REPLY)
+    connection.connection_made(cast("asyncio.BaseTransport", Transport()))
+    assert (await exchange(connection, whole)).body == body

@@ -3,13 +3,16 @@
 import asyncio
 from typing import NamedTuple, cast
 
+import msgspec
 from httptools import HttpParserError, HttpResponseParser
 
 from chalicelib.domain.errors import NoReply
 
-# Bytes of a reply; those of the services used are a few thousand.
+# Bytes of a reply, unless larger ones are asked for; those of AWS are a few thousand.
 MOST_REPLY = 2**16
 SUCCESS = 200
+# What a reply can be to its decoder; one that is nested deeply is a RecursionError.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Reply(NamedTuple):
@@ -17,15 +20,19 @@ class Reply(NamedTuple):
 
     status: int
     body: bytes
+    # The header that says when to come again; None where there is none.
+    retry_after: str | None = None
 
 
 class Connection(asyncio.Protocol):
     """Closes itself on whatever is no reply to its request."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_reply: int = MOST_REPLY) -> None:
+        self._most_reply = most_reply
         self._parser = HttpResponseParser(self)
         self._taken = 0
-        self._body = b""
+        self._body = bytearray()
+        self._retry_after: str | None = None
         self._reply: asyncio.Future[Reply] | None = None
 
     @property
@@ -68,7 +75,7 @@ class Connection(asyncio.Protocol):
         except HttpParserError:
             self._fail("what came back is no HTTP reply")
             self.close()
-        if self._taken > MOST_REPLY:
+        if self._taken > self._most_reply:
             self._fail("the reply is too large")
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -81,6 +88,11 @@ class Connection(asyncio.Protocol):
             # More than was asked for.
             self.close()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Part of the parser's protocol."""
+        if name.lower() == b"retry-after":
+            self._retry_after = value.decode("latin-1")
+
     def on_body(self, body: bytes) -> None:
         """Part of the parser's protocol."""
         self._body += body
@@ -91,8 +103,8 @@ class Connection(asyncio.Protocol):
         if status < SUCCESS:
             self._fail("what came back is no reply to the request")
         elif self._reply is not None and not self._reply.done():
-            self._reply.set_result(Reply(status, self._body))
-        self._taken, self._body = 0, b""
+            self._reply.set_result(Reply(status, bytes(self._body), self._retry_after))
+        self._taken, self._body, self._retry_after = 0, bytearray(), None
         if not self._parser.should_keep_alive():
             self.close()
 

@@ -1,0 +1,1 @@
+"""The only room that knows HTTP: requests over kept connections, and the replies to them."""
