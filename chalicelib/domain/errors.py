@@ -31,6 +31,14 @@ class TooLarge(ClientError):
     """A body or frame above its size limit."""
 
 
+class UnknownToken(ClientError):
+    """A well-formed symbol or mint that the market has no token of."""
+
+
+class NoRoute(ClientError):
+    """A swap that the market offers no way for now."""
+
+
 class KeyReused(ClientError):
     """An Idempotency-Key that stands for another order."""
 
@@ -58,10 +66,18 @@ class Fault(StrEnum):
     INVALID_TOKEN_IN = "invalid_token_in"  # noqa: S105  (a swapped token, no secret)
     INVALID_TOKEN_OUT = "invalid_token_out"  # noqa: S105
     SAME_TOKEN = "same_token"  # noqa: S105
+    UNKNOWN_TOKEN = "unknown_token"  # noqa: S105
+    # Several mints carry the symbol.
+    AMBIGUOUS_TOKEN = "ambiguous_token"  # noqa: S105
+    # Both what to sell and what to buy.
+    TWO_AMOUNTS = "two_amounts"
     INVALID_AMOUNT = "invalid_amount"
     AMOUNT_TOO_PRECISE = "amount_too_precise"
     AMOUNT_TOO_LARGE = "amount_too_large"
     INVALID_SLIPPAGE = "invalid_slippage"
+    # Not base units, or beside the other amount.
+    INVALID_MIN_AMOUNT_OUT = "invalid_min_amount_out"
+    INVALID_MAX_AMOUNT_IN = "invalid_max_amount_in"
 
     # The key that an order is posted under.
     INVALID_IDEMPOTENCY_KEY = "invalid_idempotency_key"
@@ -75,6 +91,7 @@ class Fault(StrEnum):
     TOO_MANY_ORDERS = "too_many_orders"
 
     # What is asked for.
+    NO_ROUTE = "no_route"
     UNKNOWN_ORDER = "unknown_order"
     # The order has ended, and its events are not kept any more.
     HISTORY_GONE = "history_gone"
@@ -141,6 +158,56 @@ class QuoteUnavailable(AttemptFailed):
     """No venue gave a usable quote in time."""
 
 
+class RpcUnavailable(QuoteUnavailable):
+    """The Solana RPC could not be reached, refused, was too late, or answered what can't be used."""
+
+
+class PoolRefused(QuoteUnavailable):
+    """A pool would refuse this swap in its present state; `kind` is the machine word."""
+
+    kind = "refused"
+
+
+class ZeroOutput(PoolRefused):
+    """The input is so small that it would pay nothing."""
+
+    kind = "zero_output"
+
+
+class InsufficientLiquidity(PoolRefused):
+    """The pool cannot take so much, or cannot pay so much."""
+
+    kind = "insufficient_liquidity"
+
+
+class ReserveShort(InsufficientLiquidity):
+    """The bins promise more than the pool's reserve holds."""
+
+    kind = "reserve_short"
+
+
+class PoolClosed(PoolRefused):
+    """Swaps are disabled, or not open yet."""
+
+    kind = "pool_closed"
+
+
+class IncompleteState(PoolRefused):
+    """The swap would need an account that exists and has not been loaded."""
+
+    kind = "incomplete_state"
+
+
+class StaleState(PoolRefused):
+    """What is known of the pool is older than a quote may use."""
+
+    kind = "stale_state"
+
+
+class MalformedAccount(EngineError):
+    """An account of the chain that is not what it should be: its owner, discriminator, length or contents."""
+
+
 # What became of a push to a socket.
 
 
@@ -156,8 +223,8 @@ class QueueError(Unavailable):
     """A queue refused or did not take a message."""
 
 
-# What became of a call, before a queue or a push says so in its own words.
+# What became of a call, before whoever made it says so in its own words.
 
 
 class NoReply(EngineError):
-    """A service of AWS gave no HTTP reply: whether it took the request is not known."""
+    """A service gave no HTTP reply: whether it took the request is not known."""

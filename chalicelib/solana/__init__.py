@@ -1,0 +1,1 @@
+"""The only room that knows Solana: addresses, accounts, mints, the clock, and the RPC."""
