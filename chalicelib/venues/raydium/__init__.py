@@ -1,0 +1,1 @@
+"""Pools of Raydium's constant product program (CPMM)."""
