@@ -8,6 +8,7 @@ SEEDS ?= 100
 FIRST ?= 1
 ORDERS ?= 5000
 NAMES ?=
+DIR ?= tests/data/vectors
 # The first of these that is Python 3.11.
 PYTHON := $(firstword $(foreach name,python3.11 python3 python,$(shell $(name) -c 'import sys; sys.version_info[:2] == (3, 11) and print("$(name)")' 2>/dev/null)))
 BIN := .venv/bin
@@ -18,7 +19,7 @@ SOURCES := app.py benchmarks chalicelib infrastructure local operations tests
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run operate test simulate overload bench lint lint-template format package migrate deploy clean
+.PHONY: help venv run operate test simulate vectors overload bench lint lint-template format package migrate deploy clean
 
 help:  ## List these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -43,6 +44,9 @@ test: lint  ## Run every check and test
 
 simulate: $(STAMP)  ## Run SEEDS simulations with faults from seed FIRST on; one of them WITHOUT="a safeguard"
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST) $(if $(WITHOUT),--without "$(WITHOUT)")
+
+vectors: $(STAMP)  ## Compare pools with answers of the real programs, in DIR
+	@$(BIN)/python -m tests.vectors $(DIR)
 
 overload: $(STAMP)  ## Post ORDERS orders as fast as they are taken, to a stack of its own
 	@$(BIN)/python -m benchmarks.overload --orders $(ORDERS)
