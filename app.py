@@ -51,6 +51,21 @@ def orders() -> Response:
     return respond(rest.orders(current_request()))
 
 
+@app.route("/api/quotes", methods=["POST"], content_types=ANY_TYPE)
+def quote() -> Response:
+    return respond(rest.quote(current_request()))
+
+
+@app.route("/api/tokens", methods=["GET"], content_types=ANY_TYPE)
+def tokens() -> Response:
+    return respond(rest.tokens())
+
+
+@app.route("/api/pools", methods=["GET"], content_types=ANY_TYPE)
+def pools() -> Response:
+    return respond(rest.pools(current_request()))
+
+
 @app.route("/api/health", methods=["GET"], content_types=ANY_TYPE)
 def health() -> Response:
     return respond(rest.health())

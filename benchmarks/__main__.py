@@ -8,7 +8,7 @@ import time
 from benchmarks.reporting import page, report
 
 # The later ones read what the earlier ones found.
-NAMES = ("drain", "latency", "accept", "stream", "scale", "coldstart", "aws_calls", "cost", "capacity")
+NAMES = ("drain", "latency", "accept", "stream", "scale", "coldstart", "aws_calls", "quotes", "cost", "capacity")
 # Takes ten minutes, and runs only where it is named.
 LONG = ("million",)
 INTERRUPTED = 130

@@ -2,9 +2,10 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -16,10 +17,13 @@ from chalicelib.aws.queues import Queue
 from chalicelib.aws.sqs import Sqs
 from chalicelib.domain.clock import Clock, Entropy, SystemClock, SystemEntropy
 from chalicelib.domain.message import MessageQueue
+from chalicelib.domain.token import Token, find
 from chalicelib.execution.batch import BatchWorker
 from chalicelib.execution.executor import Executor
 from chalicelib.execution.recovery import Sweeper
 from chalicelib.intake.accept import Intake
+from chalicelib.intake.quote import Quoter
+from chalicelib.routing.paths import Planner
 from chalicelib.routing.router import Router
 from chalicelib.settings import Settings
 from chalicelib.store.database import Connect, Database, connect
@@ -30,7 +34,8 @@ from chalicelib.store.streams import Streams
 from chalicelib.streaming.publisher import Publisher, Pusher
 from chalicelib.streaming.sockets import Sockets
 from chalicelib.telemetry import Telemetry
-from chalicelib.venues.base import Chain, Venue
+from chalicelib.venues.base import Catalogue, Chain, Venue
+from chalicelib.venues.simulated.catalogue import SimulatedCatalogue
 from chalicelib.venues.simulated.chain import SimulatedChain
 from chalicelib.venues.simulated.draws import Draws
 from chalicelib.venues.simulated.venue import FEES, SimulatedVenue
@@ -77,6 +82,19 @@ class Client(Protocol):
         ...
 
 
+class Market(msgspec.Struct, frozen=True, kw_only=True):
+    """Where orders are routed to, and transactions sent."""
+
+    venues: Sequence[Venue]
+    chain: Chain
+    planner: Planner
+    catalogue: Catalogue
+    # The tokens that a route of two swaps may go over.
+    middles: Sequence[Token] = ()
+    # Those behind venues and chain, which end with the container.
+    clients: Sequence[Client] = ()
+
+
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """All that a container meets outside itself, so that a simulation can stand in for the whole of it."""
 
@@ -89,8 +107,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     pusher: Pusher
     # Those behind queues and pusher, which end with the container.
     clients: Sequence[Client]
-    # The venues, and the chain whose ledger is kept there.
-    market: Callable[[Ledger], tuple[Sequence[Venue], Chain]]
+    # Venues, a chain, and how routes are sought, on the database of this connection.
+    market: Callable[[Database], Market]
     telemetry: Telemetry
 
 
@@ -108,7 +126,7 @@ def real(given: Settings) -> Surroundings:
         queue=partial(Queue, sqs, report=telemetry.failure),
         pusher=push,
         clients=(sqs, push),
-        market=partial(simulated_market, given, clock=clock, entropy=entropy),
+        market=partial(MARKETS[given.market], given, clock=clock, entropy=entropy),
         telemetry=telemetry,
     )
 
@@ -136,19 +154,28 @@ class Engine:
             entropy=entropy,
             telemetry=self.telemetry,
         )
-        venues, chain = around.market(Ledger(self.work))
+        market = around.market(self.work)
+        self._clients += tuple(market.clients)
         journal = Journal(self.work, publisher.notify)
+        router = Router(market.venues, market.chain.clock, market.planner, market.middles)
         executor = Executor(
             journal=journal,
             submissions=self.orders,
-            router=Router(venues),
-            chain=chain,
+            router=router,
+            chain=market.chain,
             clock=clock,
             telemetry=self.telemetry,
         )
+        self.catalogue = market.catalogue
         self.intake = Intake(
-            orders=self.orders, queue=self.orders_queue, clock=clock, entropy=entropy, telemetry=self.telemetry
+            orders=self.orders,
+            queue=self.orders_queue,
+            catalogue=self.catalogue,
+            clock=clock,
+            entropy=entropy,
+            telemetry=self.telemetry,
         )
+        self.quoter = Quoter(router=router, catalogue=self.catalogue, clock=clock, entropy=entropy)
         worker = partial(
             BatchWorker,
             claims=self.orders,
@@ -197,12 +224,67 @@ class Engine:
             self.telemetry.flush()
 
 
-def simulated_market(given: Settings, ledger: Ledger, *, clock: Clock, entropy: Entropy) -> tuple[list[Venue], Chain]:
-    """The venues and the chain of the simulated market."""
+def simulated_market(given: Settings, database: Database, *, clock: Clock, entropy: Entropy) -> Market:
+    """Plausible prices, which do not depend on the amount: a split never pays more."""
     draws, scale = Draws(given.venue_seed, entropy), given.venue_time_scale
-    venues: list[Venue] = [SimulatedVenue(name, fee, draws, clock, scale) for name, fee in FEES.items()]
-    return venues, SimulatedChain(ledger, draws, scale)
+    return Market(
+        venues=[SimulatedVenue(name, fee, draws, clock, scale) for name, fee in FEES.items()],
+        chain=SimulatedChain(Ledger(database), draws, clock, scale),
+        planner=Planner(most_legs=1),
+        catalogue=SimulatedCatalogue(),
+    )
 
+
+def pool_market(given: Settings, database: Database, *, clock: Clock, entropy: Entropy) -> Market:
+    """Prices of real pools, which are traded with on paper. Raises ConfigurationError."""
+    # Here, so that the simulated market's containers start without them.
+    from chalicelib.solana.rpc import Rpc
+    from chalicelib.store.pools import Pools
+    from chalicelib.venues.pools.catalogue import PoolCatalogue
+    from chalicelib.venues.pools.chain import PaperChain
+    from chalicelib.venues.pools.directory import SANDBOX, DirectoryPools
+    from chalicelib.venues.pools.live import Limits, LivePools, LiveVenue
+    from chalicelib.venues.pools.programs import PROGRAMS
+    from chalicelib.venues.pools.shelf import Shelf
+    from chalicelib.venues.pools.time import ChainTime, OpenTime
+    from chalicelib.venues.pools.venue import PoolVenue
+
+    store = Pools(database)
+    shelf = Shelf(store, {program.venue: program.read for program in PROGRAMS})
+    names = [program.venue for program in PROGRAMS]
+    clients: tuple[Client, ...] = ()
+    time: OpenTime | ChainTime
+    fresh: Callable[[Collection[str]], Awaitable[None]]
+    if given.solana_rpc_url:
+        rpc, time = Rpc(given.solana_rpc_url), ChainTime(clock)
+        limits = Limits(slots=given.pool_most_slots, seconds=given.pool_most_seconds)
+        live = LivePools(node=rpc, store=store, shelf=shelf, time=time, clock=clock, limits=limits)
+        venues: list[Venue] = [LiveVenue(name, live) for name in names]
+        clients, fresh = (rpc,), live.fresh
+    else:
+        directory, time = Path(given.pools_directory) if given.pools_directory else SANDBOX, OpenTime(clock)
+        source = DirectoryPools(directory, store)
+        fresh = source.fresh
+        venues = [PoolVenue(name, shelf, fresh) for name in names]
+    middles = [token for name in given.middle_tokens.split(",") if (token := find(name.strip()))]
+    return Market(
+        venues=venues,
+        chain=PaperChain(
+            fills=store,
+            pools=shelf,
+            ledger=Ledger(database),
+            entropy=entropy,
+            time_scale=given.venue_time_scale,
+            time=time.now,
+        ),
+        planner=Planner(middles=tuple(token.key for token in middles), min_gain_bps=given.split_min_gain_bps),
+        catalogue=PoolCatalogue(store, fresh, clock),
+        middles=middles,
+        clients=clients,
+    )
+
+
+MARKETS = {"simulated": simulated_market, "pools": pool_market}
 
 _building = threading.Lock()
 _engine: Engine | None = None

@@ -22,6 +22,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dead_letters_queue: str = "order-engine-dead-letters"
     # Base URL of the WebSocket management API, stage included; empty where no sockets are served.
     push_endpoint: str = ""
+    # simulated: plausible prices; pools: those of real pools, on paper.
+    market: Literal["simulated", "pools"] = "simulated"
+    # Of the pool market: a directory of accounts as the Solana CLI writes them; empty = those that come along.
+    pools_directory: str = ""
+    # Where the chain's accounts are asked for, instead of a directory. Its path and query may hold a key.
+    solana_rpc_url: Annotated[str, msgspec.Meta(pattern="^(https?://.*)?$")] = ""
+    # The oldest state of the chain's pools that is quoted: slots behind the newest one known, and seconds since it was
+    # read.
+    pool_most_slots: Annotated[int, msgspec.Meta(ge=0)] = 150
+    pool_most_seconds: Annotated[float, msgspec.Meta(ge=0)] = 10.0
+    # Symbols or mints, separated by commas, that a route of two swaps may go over.
+    middle_tokens: str = "SOL,USDC,USDT"
+    # A split must pay so many hundredths of a percent more than the best pool alone.
+    split_min_gain_bps: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 1
     # Multiplies every simulated delay; 0 = no delays.
     venue_time_scale: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     # Any text: makes each simulated draw a hash of (seed, order id, attempt, venue). Empty = fresh randomness.

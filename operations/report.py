@@ -75,8 +75,10 @@ def swap(row: OrderRow) -> str:
     terms = row.terms()
     if terms is None:
         return f"unreadable {bytes(row.payload).decode()}"
-    amount = plain(terms.amount, terms.token_in.decimals)
-    return f"{amount} {terms.token_in.name} → {terms.token_out.name}"
+    sold, bought = terms.token_in, terms.token_out
+    if terms.amount_out:
+        return f"{sold.name} → {plain(terms.amount_out, bought.decimals)} {bought.name}"
+    return f"{plain(terms.amount, sold.decimals)} {sold.name} → {bought.name}"
 
 
 def _told(event: LoggedEvent) -> str:

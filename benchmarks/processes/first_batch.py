@@ -5,6 +5,7 @@ from typing import Any
 
 from benchmarks.surroundings.examples import BODY, JSON_HEADERS, messages
 from chalicelib.domain.clock import SystemClock, SystemEntropy, uuid7
+from chalicelib.domain.token import ANY
 from chalicelib.intake.validation import terms
 from chalicelib.store.database import Database, connect
 from chalicelib.store.orders import Orders
@@ -22,7 +23,7 @@ async def _accept(database_url: str, followed: bool) -> list[str]:
     clock, entropy = SystemClock(), SystemEntropy()
     database = Database(database_url, clock, connect, pooler=False, name="benchmarks")
     orders, streams = Orders(database, clock, entropy), Streams(database)
-    wanted, ids = terms(BODY.encode(), JSON_HEADERS["content-type"]), [uuid7(clock, entropy) for _ in range(BATCH)]
+    wanted, ids = terms(BODY.encode(), JSON_HEADERS["content-type"], ANY), [uuid7(clock, entropy) for _ in range(BATCH)]
     try:
         for order_id in ids:
             await orders.accept(order_id, wanted, clock.now(), None)

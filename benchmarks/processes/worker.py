@@ -23,15 +23,15 @@ from psycopg import AsyncConnection
 from benchmarks.samplers.parts import Parts
 from benchmarks.surroundings.examples import Context, Request, messages
 from chalicelib import bootstrap, settings
-from chalicelib.bootstrap import Engine, Surroundings
+from chalicelib.bootstrap import Engine, Market, Surroundings
 from chalicelib.domain.message import Message
 from chalicelib.domain.quote import Route
 from chalicelib.handlers import queue, rest
 from chalicelib.settings import Settings
-from chalicelib.store.database import Connect
+from chalicelib.store.database import Connect, Database
 from chalicelib.store.ledger import Ledger
 from chalicelib.store.statements import load
-from chalicelib.venues.base import Attempt, Chain, Transaction, Venue
+from chalicelib.venues.base import Attempt, Transaction
 from chalicelib.venues.simulated.chain import SimulatedChain
 from chalicelib.venues.simulated.draws import Draws
 
@@ -122,12 +122,12 @@ class Timed(SimulatedChain):
         return msgspec.structs.replace(super().prepare(attempt, route), lands_after=self.swap_seconds)
 
 
-def timed(given: Settings, around: Surroundings, seconds: float, ledger: Ledger) -> tuple[Sequence[Venue], Chain]:
+def timed(given: Settings, around: Surroundings, seconds: float, database: Database) -> Market:
     """The market of the surroundings, on whose chain a swap takes so many seconds."""
-    venues, _ = around.market(ledger)
-    chain = Timed(ledger, Draws(given.venue_seed, around.entropy), given.venue_time_scale)
+    draws = Draws(given.venue_seed, around.entropy)
+    chain = Timed(Ledger(database), draws, around.clock, given.venue_time_scale)
     chain.swap_seconds = seconds
-    return venues, chain
+    return msgspec.structs.replace(around.market(database), chain=chain)
 
 
 class MeasuredEngine:

@@ -70,6 +70,13 @@ def _aws_calls(found: Figures) -> str:
     )
 
 
+def _quotes(found: Figures) -> str:
+    return (
+        f"{found['CPMM quote']['µs']:.1f} µs for the quote of a CPMM pool, {found['DLMM quote']['µs']:.1f} µs for that "
+        f"of a DLMM pool over 20 bins; {found['split, warm']['µs']:.0f} µs for a split over four pools"
+    )
+
+
 def _cost(found: Figures) -> str:
     metered, naive = found["metered"]["512"], found["naive"]
     month = found.get("all", {}).get("1000000")
@@ -97,6 +104,7 @@ ANSWERS: dict[str, Callable[[Figures], str]] = {
     "million": _scale,
     "coldstart": _coldstart,
     "aws_calls": _aws_calls,
+    "quotes": _quotes,
     "cost": _cost,
     "capacity": _capacity,
 }

@@ -27,6 +27,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     last_update: datetime
     # The unresolved transaction, if there is one.
     open_tx: str | None = None
+    # The bound on amounts that its first write-ahead set, in base units.
+    bound: int | None = None
     # It was waiting for an operator when it was claimed.
     parked: bool = False
     # (status, milliseconds since the epoch) of each event so far.

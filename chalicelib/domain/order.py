@@ -29,10 +29,15 @@ class Terms(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 
     token_in: Token
     token_out: Token
-    # Base units of token_in.
+    # Base units of token_in to sell; 0 where amount_out says what to buy.
     amount: int
     # 0 <= s < 1; 0.02 = 2 %.
     slippage_tolerance: Decimal
+    # Base units of token_out to buy, for as little as possible.
+    amount_out: int = 0
+    # The client's own bounds in base units, instead of those that the tolerance makes; 0 where it gives none.
+    min_amount_out: int = 0
+    max_amount_in: int = 0
 
     @classmethod
     def read(cls, payload: str | bytes) -> "Terms | None":

@@ -8,8 +8,11 @@ MAX_LAST_RESORTS = 2 * MAX_CRASHES
 
 
 def backoff_ms(attempts: int) -> int:
-    """Milliseconds to wait after the `attempts`-th attempt failed: 500, 1000, 2000, ... at most 5000."""
-    return min(500 << (attempts - 1), 5000)
+    """Milliseconds to wait after the `attempts`-th attempt failed: 500, 1000, 2000, ... at most 5000.
+
+    As after the first where none has failed, but one could not be made.
+    """
+    return min(500 << max(attempts - 1, 0), 5000)
 
 
 def whole_seconds(milliseconds: int) -> int:

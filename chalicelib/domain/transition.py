@@ -21,6 +21,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     venue: str
     amount_in: str
     min_amount_out: str
+    # What the order is held to from its first write-ahead on.
+    bound: str
     # For how long from now, in the database's time, the transaction may land.
     valid_ms: int
 

@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import Awaitable
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -12,11 +12,11 @@ from chalicelib.domain.claim import Claim, OpenSubmission
 from chalicelib.domain.clock import Clock
 from chalicelib.domain.errors import AttemptFailed, EngineError
 from chalicelib.domain.lifecycle import Status
-from chalicelib.domain.order import Terms
-from chalicelib.domain.quote import Quote, Route, price
+from chalicelib.domain.quote import Route, price
 from chalicelib.domain.retry import MAX_ATTEMPTS, MAX_CRASHES, MAX_LAST_RESORTS, backoff_ms, whole_seconds
 from chalicelib.domain.transition import Resolved, Submission
 from chalicelib.execution.hold import Hold, TransitionLog
+from chalicelib.routing.describe import describe
 from chalicelib.routing.router import Router
 from chalicelib.telemetry import Telemetry
 from chalicelib.venues.base import Answer, Attempt, Chain, Outcome
@@ -111,7 +111,7 @@ class Executor:
 
     async def _attempt(self, hold: Hold) -> Disposition:
         hold.attempts += 1
-        attempt = Attempt(hold.order_id, hold.attempts, hold.terms)
+        attempt = Attempt(hold.order_id, hold.attempts, hold.terms, hold.bound)
         hold.put(hold.event(Status.ROUTING, {"step": "fetching quotes"}))
         try:
             route = await self._router.route(attempt)
@@ -135,8 +135,9 @@ class Executor:
                 tx_id=transaction.tx_id,
                 attempt=hold.attempts,
                 venue=route.chosen.venue,
-                amount_in=str(route.chosen.amount_in),
+                amount_in=str(route.max_amount_in),
                 min_amount_out=str(route.min_amount_out),
+                bound=str(route.max_amount_in if hold.terms.amount_out else route.min_amount_out),
                 valid_ms=transaction.valid_ms,
             ),
             released=True,
@@ -169,6 +170,8 @@ class Executor:
         hold.open_tx = None
         if answer.outcome == Outcome.SUCCEEDED:
             return await self._confirm(hold, tx_id, answer)
+        if answer.untried:
+            hold.attempts -= 1
         reason = answer.reason or "the transaction never landed"
         return await self._retry(hold, reason, Resolved(tx_id, answer.outcome))
 
@@ -242,24 +245,3 @@ async def _heard(asked: Awaitable[Answer]) -> Answer:
             return await asked
     except TimeoutError:
         return Answer(outcome=Outcome.UNKNOWN)
-
-
-def describe(terms: Terms, route: Route) -> dict[str, Any]:
-    """A route as the building frame shows it."""
-    return {
-        "chosen": _describe_quote(terms, route.chosen),
-        "other": _describe_quote(terms, route.other) if route.other else None,
-        "decision": route.decision,
-        "minAmountOut": str(route.min_amount_out),
-    }
-
-
-def _describe_quote(terms: Terms, quote: Quote) -> dict[str, Any]:
-    return {
-        "dex": quote.venue,
-        "price": price(terms.token_in, terms.token_out, quote.amount_in, quote.amount_out),
-        "fee": float(quote.fee),
-        "liquidity": quote.liquidity,
-        "amountIn": str(quote.amount_in),
-        "amountOut": str(quote.amount_out),
-    }

@@ -35,6 +35,7 @@ class Hold:
         self.status = claim.status
         self.attempts = claim.attempts
         self.open_tx = claim.open_tx
+        self.bound = claim.bound
         self.failure_reason: str | None = None
         self.tx_hash: str | None = None
         self.timeline = list(claim.timeline)

@@ -1,6 +1,6 @@
 """REST: requests to the engine, results and errors to replies."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ from chalicelib.domain.errors import (
     Fault,
     KeyInDoubt,
     KeyReused,
+    NoRoute,
     NotFound,
     OrderInDoubt,
     QueueError,
@@ -26,8 +27,9 @@ from chalicelib.domain.errors import (
 from chalicelib.domain.event import iso
 from chalicelib.domain.lifecycle import Status
 from chalicelib.domain.order import parse_order_id
+from chalicelib.domain.pool import StoredPool
 from chalicelib.domain.strict_json import quoted
-from chalicelib.domain.token import plain
+from chalicelib.domain.token import Registry, is_mint, plain
 from chalicelib.store.orders import OrderRecord
 
 JSON = "application/json"
@@ -84,12 +86,49 @@ def orders(request: Request) -> Reply:
     """GET /api/orders: pages of orders, newest first."""
 
     async def work(parts: Engine) -> Reply:
-        status, before, limit = _paging(request.query_params or {})
+        status, before, limit = _paging(request)
         # One more than asked for tells whether there is another page.
         found = await parts.orders.newest(status, before, limit + 1)
         records = found[:limit]
         cursor = str(records[-1].order_id) if len(found) > limit else None
         return _json(200, {"orders": [_show(record) for record in records], "nextCursor": cursor})
+
+    return _reply(work)
+
+
+def quote(request: Request) -> Reply:
+    """POST /api/quotes: what an order would get now."""
+
+    async def work(parts: Engine) -> Reply:
+        return _json(200, await parts.quoter.quote(_body(request), request.headers.get("content-type")))
+
+    return _reply(work)
+
+
+def tokens() -> Reply:
+    """GET /api/tokens: the tokens that the market knows."""
+
+    async def work(parts: Engine) -> Reply:
+        known = await parts.catalogue.refreshed()
+        found = [{"symbol": token.symbol, "mint": token.mint, "decimals": token.decimals} for token in known.tokens]
+        return _json(200, {"tokens": found})
+
+    return _reply(work)
+
+
+def pools(request: Request) -> Reply:
+    """GET /api/pools: pages of the market's pools, by address."""
+
+    async def work(parts: Engine) -> Reply:
+        query = _query(request, {"cursor", "limit"})
+        cursor, limit = query.get("cursor", ""), _limit(query)
+        if cursor and not is_mint(cursor):
+            raise ClientError(Fault.INVALID_CURSOR, "cursor must be the address of a pool")
+        found = await parts.catalogue.pools(cursor, limit + 1)
+        page = found[:limit]
+        known = parts.catalogue.tokens
+        after = page[-1].address if len(found) > limit else None
+        return _json(200, {"pools": [_show_pool(pool, known) for pool in page], "nextCursor": after})
 
     return _reply(work)
 
@@ -127,7 +166,13 @@ def _html() -> str:
 
 
 # Where it is not 400.
-_STATUSES: dict[type[ClientError], int] = {NotFound: 404, KeyReused: 409, TooLarge: 413, UnsupportedMediaType: 415}
+_STATUSES: dict[type[ClientError], int] = {
+    NotFound: 404,
+    KeyReused: 409,
+    TooLarge: 413,
+    UnsupportedMediaType: 415,
+    NoRoute: 422,
+}
 
 
 def _reply(work: Callable[[Engine], Awaitable[Reply]]) -> Reply:
@@ -176,19 +221,30 @@ def _uuid(text: str, field: str, fault: Fault) -> UUID:
     return found
 
 
-def _paging(query: Mapping[str, str]) -> tuple[Status | None, UUID | None, int]:
-    unknown = set(query) - {"status", "cursor", "limit"}
+def _query(request: Request, known: Collection[str]) -> Mapping[str, str]:
+    query = request.query_params or {}
+    unknown = set(query) - set(known)
     if unknown:
         raise ClientError(Fault.UNKNOWN_PARAMETER, f"unknown parameter {quoted(min(unknown))}")
-    status, cursor, limit = query.get("status"), query.get("cursor"), query.get("limit", str(PAGE_SIZE))
-    if status is not None and status not in set(Status):
-        raise ClientError(Fault.INVALID_STATUS, f"status must be one of {', '.join(Status)}")
+    return query
+
+
+def _limit(query: Mapping[str, str]) -> int:
+    limit = query.get("limit", str(PAGE_SIZE))
     if limit not in PAGE_SIZES:
         raise ClientError(Fault.INVALID_LIMIT, f"limit must be a whole number from 1 to {MOST_ON_A_PAGE}")
+    return int(limit)
+
+
+def _paging(request: Request) -> tuple[Status | None, UUID | None, int]:
+    query = _query(request, {"status", "cursor", "limit"})
+    status, cursor = query.get("status"), query.get("cursor")
+    if status is not None and status not in set(Status):
+        raise ClientError(Fault.INVALID_STATUS, f"status must be one of {', '.join(Status)}")
     return (
         Status(status) if status else None,
         _uuid(cursor, "cursor", Fault.INVALID_CURSOR) if cursor else None,
-        int(limit),
+        _limit(query),
     )
 
 
@@ -200,7 +256,8 @@ def _show(record: OrderRecord) -> dict[str, Any]:
         # Null where another release stored what this one cannot read.
         "tokenIn": terms and terms.token_in.name,
         "tokenOut": terms and terms.token_out.name,
-        "amount": terms and plain(terms.amount, terms.token_in.decimals),
+        # Null too where an output is bought.
+        "amount": plain(terms.amount, terms.token_in.decimals) if terms and terms.amount else None,
         "slippageTolerance": terms and f"{terms.slippage_tolerance:f}",
         "attempts": record.attempts,
         "failureReason": record.failure_reason,
@@ -209,6 +266,12 @@ def _show(record: OrderRecord) -> dict[str, Any]:
         "createdAt": iso(record.created_at),
         "lastUpdate": iso(record.last_update),
     }
+    if terms and terms.amount_out:
+        shown["amountOut"] = plain(terms.amount_out, terms.token_out.decimals)
+    if terms and terms.min_amount_out:
+        shown["minAmountOut"] = str(terms.min_amount_out)
+    if terms and terms.max_amount_in:
+        shown["maxAmountIn"] = str(terms.max_amount_in)
     if record.events is not None:
         shown["events"] = [
             {"seq": seq, "status": status, "meta": meta, "ts": ts} for seq, status, meta, ts in record.events
@@ -216,3 +279,15 @@ def _show(record: OrderRecord) -> dict[str, Any]:
         # Every order has had one.
         shown["eventsKept"] = bool(record.events)
     return shown
+
+
+def _show_pool(pool: StoredPool, known: Registry) -> dict[str, Any]:
+    return {
+        "address": pool.address,
+        "venue": pool.venue,
+        "tokens": [{"symbol": known.symbol(mint), "mint": mint} for mint in (pool.mint_0, pool.mint_1)],
+        "slot": pool.slot,
+        "ageSeconds": round(pool.age, 3),
+        "version": pool.version,
+        "live": pool.live,
+    }

@@ -8,8 +8,9 @@ from chalicelib.domain.clock import Clock, Entropy, uuid7
 from chalicelib.domain.errors import Fault, KeyInDoubt, KeyReused, OrderInDoubt, OutcomeUnknown
 from chalicelib.domain.message import Message, MessageQueue
 from chalicelib.domain.order import Accepted, Terms
-from chalicelib.intake.validation import idempotency_key, terms
+from chalicelib.intake.validation import asked, idempotency_key
 from chalicelib.telemetry import Telemetry
+from chalicelib.venues.base import Catalogue
 
 
 class OrderStore(Protocol):
@@ -24,10 +25,18 @@ class Intake:
     """Accepts orders: one statement and one message each."""
 
     def __init__(
-        self, *, orders: OrderStore, queue: MessageQueue, clock: Clock, entropy: Entropy, telemetry: Telemetry
+        self,
+        *,
+        orders: OrderStore,
+        queue: MessageQueue,
+        catalogue: Catalogue,
+        clock: Clock,
+        entropy: Entropy,
+        telemetry: Telemetry,
     ) -> None:
         self._orders = orders
         self._queue = queue
+        self._catalogue = catalogue
         self._clock = clock
         self._entropy = entropy
         self._telemetry = telemetry
@@ -38,7 +47,7 @@ class Intake:
         Raises ClientError; Unavailable where nothing was stored; OrderInDoubt, with a key KeyInDoubt.
         """
         key = idempotency_key(key_header)
-        wanted = terms(body, content_type)
+        wanted = await asked(body, content_type, self._catalogue)
         new_id = uuid7(self._clock, self._entropy)
         try:
             accepted = await self._orders.accept(new_id, wanted, self._clock.now(), key)

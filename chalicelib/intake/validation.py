@@ -1,4 +1,4 @@
-"""From a POST to its key and the terms of its order, or to a `ClientError` that names the field at fault.
+"""From a POST to its key and the terms it asks for, or to a `ClientError` that names the field at fault.
 
 The codes are those of `chalicelib.domain.errors.Fault`. Numbers stay text until their length is known to be small,
 no power of ten is taken before its exponent is, and none passes through a float.
@@ -7,11 +7,11 @@ no power of ten is taken before its exponent is, and none passes through a float
 import re
 from decimal import Decimal
 
-from chalicelib.domain import token
-from chalicelib.domain.errors import ClientError, Fault, UnsupportedMediaType
+from chalicelib.domain.errors import ClientError, Fault, UnknownToken, UnsupportedMediaType
 from chalicelib.domain.order import Terms
 from chalicelib.domain.strict_json import Number, parse, quoted, refuse_unknown
-from chalicelib.domain.token import Token
+from chalicelib.domain.token import Registry, Token
+from chalicelib.venues.base import Catalogue
 
 BODY_LIMIT = 16 * 1024
 # Amounts are u64 on chain.
@@ -23,12 +23,15 @@ MAX_SLIPPAGE_DECIMALS = 24
 MAX_NUMBER_LENGTH = 64
 MAX_KEY_LENGTH = 255
 
-_REQUIRED = ("tokenIn", "tokenOut", "amount")
-_FIELDS = (*_REQUIRED, "slippageTolerance")
+_TOKENS = ("tokenIn", "tokenOut")
+_AMOUNTS = ("amount", "amountOut")
+_FIELDS = (*_TOKENS, *_AMOUNTS, "slippageTolerance", "minAmountOut", "maxAmountIn")
+_ABSENT = (None, "")
 _JSON_TYPE = re.compile(r"(?:application|text)/json|application/[a-z0-9!#$&^_.+-]+\+json")
 # JSON's own grammar without the sign; [0-9] because \d takes the digits of every script.
 _DECIMAL = re.compile(r"(?P<whole>0|[1-9][0-9]*)(?:\.(?P<fraction>[0-9]+))?(?:[eE](?P<power>[+-]?[0-9]+))?")
-
+# A bound may be more than a u64: the tolerance of a large amount makes one so.
+_BASE_UNITS = re.compile(r"[1-9][0-9]{0,38}")
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
 
 
@@ -42,22 +45,40 @@ def idempotency_key(header: str | None) -> str | None:
     )
 
 
-def terms(body: bytes, content_type: str | None) -> Terms:
-    """The terms that the body of a POST asks for."""
+async def asked(body: bytes, content_type: str | None, market: Catalogue) -> Terms:
+    """The terms that the body of a POST asks for. Raises Unavailable where its tokens can't be looked up."""
+    try:
+        return terms(body, content_type, market.tokens)
+    except UnknownToken:
+        # A pool may have come since that trades it.
+        return terms(body, content_type, await market.refreshed())
+
+
+def terms(body: bytes, content_type: str | None, tokens: Registry) -> Terms:
+    """The terms that the body of a POST asks for, among known tokens."""
     _check_content_type(content_type)
     fields = parse(body, BODY_LIMIT)
-    if any(fields.get(name) in (None, "") for name in _REQUIRED):
+    amounts = [name for name in _AMOUNTS if fields.get(name) not in _ABSENT]
+    if not amounts or any(fields.get(name) in _ABSENT for name in _TOKENS):
         raise ClientError(Fault.MISSING_FIELDS, "tokenIn, tokenOut, amount required")
     refuse_unknown(fields, _FIELDS)
-    token_in = _token(fields, "tokenIn", Fault.INVALID_TOKEN_IN)
-    token_out = _token(fields, "tokenOut", Fault.INVALID_TOKEN_OUT)
+    if len(amounts) > 1:
+        raise ClientError(
+            Fault.TWO_AMOUNTS, "amount and amountOut exclude each other: what to sell of tokenIn, or to buy of tokenOut"
+        )
+    token_in = _token(fields, "tokenIn", tokens, Fault.INVALID_TOKEN_IN)
+    token_out = _token(fields, "tokenOut", tokens, Fault.INVALID_TOKEN_OUT)
     if token_in == token_out:
         raise ClientError(Fault.SAME_TOKEN, f"tokenIn and tokenOut are the same token, {token_in.name}")
+    sold = amounts == ["amount"]
     return Terms(
         token_in=token_in,
         token_out=token_out,
-        amount=_base_units(fields["amount"], token_in),
+        amount=_base_units(fields, "amount", token_in) if sold else 0,
+        amount_out=0 if sold else _base_units(fields, "amountOut", token_out),
         slippage_tolerance=_slippage(fields.get("slippageTolerance")),
+        min_amount_out=_bound(fields, "minAmountOut", "amount", Fault.INVALID_MIN_AMOUNT_OUT),
+        max_amount_in=_bound(fields, "maxAmountIn", "amountOut", Fault.INVALID_MAX_AMOUNT_IN),
     )
 
 
@@ -70,36 +91,57 @@ def _check_content_type(content_type: str | None) -> None:
         )
 
 
-def _token(fields: dict[str, object], name: str, code: Fault) -> Token:
+def _token(fields: dict[str, object], name: str, tokens: Registry, malformed: Fault) -> Token:
     value = fields[name]
-    found = token.find(value) if isinstance(value, str) else None
+    found = tokens.find(value) if isinstance(value, str) else None
     if found is None:
         raise ClientError(
-            code, f"{name} must be a symbol such as SOL, or a base58 mint of 32 bytes (32 to 44 characters)"
+            malformed, f"{name} must be a symbol such as SOL, or a base58 mint of 32 bytes (32 to 44 characters)"
         )
-    return found
+    if not found:
+        raise UnknownToken(
+            Fault.UNKNOWN_TOKEN, f"{name} is no token that this market knows: {value}; GET /api/tokens lists them"
+        )
+    if len(found) > 1:
+        mints = ", ".join(token.mint for token in found)
+        raise ClientError(Fault.AMBIGUOUS_TOKEN, f"{name} is the symbol of several mints, give one of them: {mints}")
+    return found[0]
 
 
-def _base_units(value: object, token_in: Token) -> int:
-    mantissa, exponent = _decimal(value) or (0, 0)
+def _base_units(fields: dict[str, object], name: str, token: Token) -> int:
+    mantissa, exponent = _decimal(fields[name]) or (0, 0)
     if mantissa == 0:
         raise ClientError(
             Fault.INVALID_AMOUNT,
-            "amount must be greater than 0: a JSON number, or a plain decimal string such as "
+            f"{name} must be greater than 0: a JSON number, or a plain decimal string such as "
             f'"1.5", of at most {MAX_NUMBER_LENGTH} characters',
         )
-    shift = exponent + token_in.decimals
+    shift = exponent + token.decimals
     # The mantissa ends in no zero, so any shift to the right would lose a digit.
     if shift < 0:
         raise ClientError(
-            Fault.AMOUNT_TOO_PRECISE, f"amount must have at most {token_in.decimals} decimals, as {token_in.name} has"
+            Fault.AMOUNT_TOO_PRECISE, f"{name} must have at most {token.decimals} decimals, as {token.name} has"
         )
     # Bounded, since an exponent may be as long as the text: ten to that many digits is too large already.
     units: int = mantissa * 10 ** min(shift, MAX_DIGITS)
     if units > MAX_BASE_UNITS:
-        most = Decimal((0, tuple(map(int, str(MAX_BASE_UNITS))), -token_in.decimals))
-        raise ClientError(Fault.AMOUNT_TOO_LARGE, f"amount must be at most {most:f} {token_in.name}")
+        most = Decimal((0, tuple(map(int, str(MAX_BASE_UNITS))), -token.decimals))
+        raise ClientError(Fault.AMOUNT_TOO_LARGE, f"{name} must be at most {most:f} {token.name}")
     return units
+
+
+def _bound(fields: dict[str, object], name: str, amount: str, code: Fault) -> int:
+    """What the client itself holds an execution to, for the amount that is fixed; 0 where it gives nothing."""
+    value = fields.get(name)
+    if value is None:
+        return 0
+    if fields.get(amount) in _ABSENT:
+        raise ClientError(code, f"{name} goes with {amount}, which is not given")
+    if not isinstance(value, str) or not _BASE_UNITS.fullmatch(value):
+        raise ClientError(
+            code, f'{name} must be base units, above 0, as quotes give them: a string of digits such as "442572077"'
+        )
+    return int(value)
 
 
 def _slippage(value: object) -> Decimal:

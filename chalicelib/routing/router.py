@@ -1,29 +1,63 @@
-"""Asks every venue for a quote, side by side, and chooses the one that pays most."""
+"""Asks every venue for its pools, side by side, and makes a route of the best path through them."""
 
 import asyncio
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from fractions import Fraction
 
-from chalicelib.domain.errors import EngineError, QuoteUnavailable
-from chalicelib.domain.quote import Quote, Route
+import msgspec
+
+from chalicelib.domain.errors import EngineError, PoolRefused, QuoteUnavailable, Unavailable
+from chalicelib.domain.order import Terms
+from chalicelib.domain.quote import Leg, Quote, Route, fee_share
+from chalicelib.domain.token import Token
+from chalicelib.routing.paths import Plan, Planner, Wish
+from chalicelib.solana.clock import Clock
 from chalicelib.venues.base import Attempt, Venue
+from chalicelib.venues.pool import Quoting
 
 # A venue that has not answered by then is left out.
 QUOTE_DEADLINE_SECONDS = 2.0
+# How far from the best price an amount may reach that counts as liquidity.
+NEAR = 0.99
 
 
 class Router:
-    """Chooses among venues."""
+    """Chooses among the pools of venues. `middles` are the tokens that a route of two hops may go over."""
 
-    def __init__(self, venues: Sequence[Venue], deadline: float = QUOTE_DEADLINE_SECONDS) -> None:
+    def __init__(
+        self,
+        venues: Sequence[Venue],
+        clock: Callable[[], Clock],
+        planner: Planner,
+        middles: Sequence[Token] = (),
+        deadline: float = QUOTE_DEADLINE_SECONDS,
+    ) -> None:
         self._venues = venues
+        self._clock = clock
+        self._planner = planner
+        self._middles = {token.key: token for token in middles}
         self._deadline = deadline
 
     async def route(self, attempt: Attempt) -> Route:
-        """The best route now. Raises QuoteUnavailable, naming what each venue said, if none gave a quote in time."""
-        asked = {venue.name: asyncio.ensure_future(venue.quote(attempt)) for venue in self._venues}
+        """The best route now.
+
+        Raises QuoteUnavailable, naming what each venue said, if there is none, or none within the order's bound; and
+        Unavailable where venues could not reach their database.
+        """
+        terms = attempt.terms
+        mints = frozenset((terms.token_in.key, terms.token_out.key, *self._middles))
+        pools, missing = await self._pools(attempt, mints)
+        try:
+            route = self._best(terms, pools, attempt.bound, missing)
+        except QuoteUnavailable as error:
+            # What venues said tells more than that there are no pools.
+            reasons = missing if missing and not pools else [self._named(str(error), terms), *missing]
+            raise QuoteUnavailable("; ".join(reasons)) from None
+        return route
+
+    async def _pools(self, attempt: Attempt, mints: frozenset[str]) -> tuple[list[Quoting], list[str]]:
+        """What venues offer in time, and what the others said. Raises Unavailable where that is all they said."""
+        asked = {venue.name: asyncio.ensure_future(venue.pools(attempt, mints)) for venue in self._venues}
         try:
             _, late = await asyncio.wait(asked.values(), timeout=self._deadline)
         finally:
@@ -32,34 +66,133 @@ class Router:
         if late:
             # Cancelled tasks end in the next turn of the loop.
             await asyncio.sleep(0)
-        quotes: list[Quote] = []
+        pools: list[Quoting] = []
         missing: list[str] = []
+        unavailable: Unavailable | None = None
         for name, task in asked.items():
             if task in late:
                 missing.append(f"{name}: no answer in {self._deadline:g} s")
             elif (error := task.exception()) is not None:
+                unavailable = error if isinstance(error, Unavailable) else unavailable
                 missing.append(str(error) if isinstance(error, EngineError) else f"{name}: {error!r}")
             else:
-                quotes.append(task.result())
-        if not quotes:
-            raise QuoteUnavailable("; ".join(missing))
-        return choose(quotes, missing, attempt.terms.slippage_tolerance)
+                pools += task.result()
+        if unavailable and not pools:
+            raise unavailable
+        return pools, missing
+
+    def _best(self, terms: Terms, pools: Sequence[Quoting], bound: int | None, missing: Sequence[str]) -> Route:
+        clock = self._clock()
+        plan = self._planner.plan(
+            Wish(
+                mint_in=terms.token_in.key,
+                mint_out=terms.token_out.key,
+                amount_in=None if terms.amount_out else terms.amount,
+                amount_out=terms.amount_out or None,
+            ),
+            pools,
+            clock,
+        )
+        least, most = _bounds(terms, plan, bound)
+        by_address = {pool.address: pool for pool in pools}
+        legs = tuple([_with_fees(leg, by_address[leg.pool], clock) for leg in plan.legs])
+        chosen = self._quote(terms, legs, by_address, clock)
+        other = self._other(terms, pools, legs, clock)
+        route = Route(
+            legs=legs,
+            middle=self._middles[legs[-1].mint_in] if legs[-1].hop > 1 else None,
+            chosen=chosen,
+            other=other,
+            decision="; ".join([_decision(terms, chosen, other), *plan.left_out, *missing]),
+            min_amount_out=least,
+            max_amount_in=most,
+            price_impact=float(plan.price_impact),
+            best_single=plan.single,
+        )
+        if objection := route.objection(plan.amount_in, plan.amount_out):
+            raise QuoteUnavailable(objection)
+        return route
+
+    def _quote(self, terms: Terms, legs: Sequence[Leg], pools: Mapping[str, Quoting], clock: Clock) -> Quote:
+        """Legs as one quote."""
+        used = {leg.venue for leg in legs}
+        last = legs[-1].hop
+        amount_in = amount_out = liquidity = 0
+        for leg in legs:
+            if leg.hop == 1:
+                pool = pools[leg.pool]
+                curve = pool.curve(pool.mints[0] == leg.mint_in, clock)
+                amount_in += leg.amount_in
+                liquidity += curve.input_at(float(curve.spot) * NEAR)
+            if leg.hop == last:
+                amount_out += leg.amount_out
+        return Quote(
+            venue=" + ".join([venue.name for venue in self._venues if venue.name in used]),
+            amount_in=amount_in,
+            amount_out=amount_out,
+            fee=fee_share(legs),
+            liquidity=liquidity // 10**terms.token_in.decimals,
+        )
+
+    def _other(self, terms: Terms, pools: Sequence[Quoting], chosen: Sequence[Leg], clock: Clock) -> Quote | None:
+        """The best that another pool would do alone."""
+        mint_in, mint_out = terms.token_in.key, terms.token_out.key
+        best: tuple[int, int, str] | None = None
+        for pool in pools:
+            taken = len(chosen) == 1 and chosen[0].pool == pool.address
+            if taken or pool.mints not in ((mint_in, mint_out), (mint_out, mint_in)):
+                continue
+            try:
+                curve = pool.curve(pool.mints[0] == mint_in, clock)
+                amount_in = curve.amount_in(terms.amount_out) if terms.amount_out else terms.amount
+                found = amount_in, -curve.amount_out(amount_in), pool.address
+            except PoolRefused:
+                continue
+            if best is None or found < best:
+                best, quoting = found, pool
+        if best is None:
+            return None
+        leg = Leg(
+            pool=quoting.address,
+            venue=quoting.venue,
+            mint_in=mint_in,
+            mint_out=mint_out,
+            amount_in=best[0],
+            amount_out=-best[1],
+            hop=1,
+        )
+        return self._quote(terms, [_with_fees(leg, quoting, clock)], {quoting.address: quoting}, clock)
+
+    def _named(self, reason: str, terms: Terms) -> str:
+        """A reason with tokens as people know them, not as pools do."""
+        for token in (terms.token_in, terms.token_out, *self._middles.values()):
+            reason = reason.replace(token.key, token.name)
+        return reason
 
 
-def choose(quotes: Sequence[Quote], missing: Sequence[str], slippage_tolerance: Decimal) -> Route:
-    """The quote with the largest output, the best of the others, and the reason in words."""
-    best, *others = sorted(quotes, key=lambda quote: (-quote.amount_out, quote.venue))
-    reasons = [_compare(best, others[0])] if others else [f"{best.venue}: the only quote"]
-    return Route(
-        chosen=best,
-        other=others[0] if others else None,
-        decision="; ".join([*reasons, *missing]),
-        min_amount_out=max(1, math.ceil(best.amount_out * (1 - Fraction(slippage_tolerance)))),
-    )
+def _bounds(terms: Terms, plan: Plan, bound: int | None) -> tuple[int, int]:
+    """The least output and the most input: what the client said, else what the first quote made of its tolerance."""
+    share, whole = terms.slippage_tolerance.as_integer_ratio()
+    if terms.amount_out:
+        return terms.amount_out, terms.max_amount_in or bound or plan.amount_in * (whole + share) // whole
+    least = -(-plan.amount_out * (whole - share) // whole)
+    return terms.min_amount_out or bound or max(1, least), terms.amount
 
 
-def _compare(best: Quote, other: Quote) -> str:
-    if best.amount_out == other.amount_out:
-        return f"{best.venue} and {other.venue} pay the same"
-    gain = (Decimal(best.amount_out) / other.amount_out - 1) * 100
-    return f"{best.venue} pays {gain:.3f} % more than {other.venue}"
+def _with_fees(leg: Leg, pool: Quoting, clock: Clock) -> Leg:
+    fill = pool.fill(leg.amount_in, pool.mints[0] == leg.mint_in, clock)
+    return msgspec.structs.replace(leg, fee_in=fill.fee_in, fee_out=fill.fee_out)
+
+
+def _decision(terms: Terms, chosen: Quote, other: Quote | None) -> str:
+    if other is None:
+        return f"{chosen.venue}: the only quote"
+    if terms.amount_out and chosen.amount_in == other.amount_in:
+        return f"{chosen.venue} and {other.venue} cost the same"
+    if terms.amount_out:
+        gain = (Decimal(other.amount_in) / chosen.amount_in - 1) * 100
+        return f"{chosen.venue} costs {gain:.3f} % less than {other.venue}"
+    if chosen.amount_out == other.amount_out:
+        return f"{chosen.venue} and {other.venue} pay the same"
+    gain = (Decimal(chosen.amount_out) / other.amount_out - 1) * 100
+    return f"{chosen.venue} pays {gain:.3f} % more than {other.venue}"

@@ -7,12 +7,19 @@ from uuid import UUID
 
 import msgspec
 
+from chalicelib.domain.quote import Leg
 from chalicelib.store.database import Database
 from chalicelib.store.gathering import Gathering
 from chalicelib.store.statements import load
 
 _SQL = load("ledger")
 _encoder = msgspec.json.Encoder()
+
+
+class Trade(Leg, frozen=True, kw_only=True):
+    """A leg as it executed, and the version that it took its pool to: in this order a pool's trades make its state."""
+
+    version: int
 
 
 class Swap(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +34,8 @@ class Swap(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     delay: float
     valid_until: datetime
+    # The swaps that it is made of, where they are known.
+    legs: tuple[Trade, ...] | None = None
 
 
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +64,11 @@ class Ledger:
     async def look(self, tx_id: str) -> LedgerEntry | None:
         """What the ledger knows of a transaction."""
         return await self._looking.of(tx_id)
+
+    async def drop(self, tx_id: str, order_id: UUID, valid_until: datetime) -> None:
+        """Give a transaction up before it was tried: it never lands."""
+        params = {"tx_id": tx_id, "order_id": order_id, "valid_until": valid_until}
+        await self._database.insist(_SQL["drop"], params)
 
     async def tombstone(self, tx_id: str, order_id: UUID, valid_until: datetime) -> None:
         """Leave a tombstone under the id of a transaction past its validity, unless it is there."""

@@ -173,7 +173,7 @@ class Orders:
 
 def _claim_result(row: tuple[Any, ...]) -> ClaimResult:
     order_id, verdict, crashes, open_tx, wait, token, payload, status, attempts, *rest = row
-    last_seq, last_update, timeline, parked = rest
+    last_seq, last_update, timeline, parked, bound = rest
     claim = None
     if verdict == Verdict.CLAIMED:
         try:
@@ -188,6 +188,7 @@ def _claim_result(row: tuple[Any, ...]) -> ClaimResult:
                 last_update=last_update,
                 open_tx=open_tx,
                 parked=parked,
+                bound=None if bound is None else int(bound),
                 timeline=_timeline(timeline) if timeline else ((Status(status), int(last_update.timestamp() * 1000)),),
             )
         except ValueError:

@@ -1,5 +1,6 @@
 """What the engine needs of a market: venues that quote, and a chain that transactions are sent to."""
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -8,7 +9,11 @@ from uuid import UUID
 import msgspec
 
 from chalicelib.domain.order import Terms
-from chalicelib.domain.quote import Quote, Route
+from chalicelib.domain.pool import StoredPool
+from chalicelib.domain.quote import Route
+from chalicelib.domain.token import Registry
+from chalicelib.solana.clock import Clock
+from chalicelib.venues.pool import Quoting
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -18,6 +23,8 @@ class Attempt(msgspec.Struct, frozen=True):
     # Counts from 1.
     number: int
     terms: Terms
+    # What an earlier attempt's first quote set: the least output, or with a wanted output the most input.
+    bound: int | None = None
 
 
 class Transaction(msgspec.Struct, frozen=True):
@@ -51,22 +58,45 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     amount_in: int = 0
     amount_out: int = 0
     reason: str = ""
+    # For DEAD: it could not be tried at all, so it counts as no attempt.
+    untried: bool = False
     # For UNKNOWN: the whole seconds until it should land; None where the chain has not seen it.
     ask_again: int | None = None
 
 
 class Venue(Protocol):
-    """A place that quotes a price."""
+    """A place that has pools."""
 
     name: str
 
-    async def quote(self, attempt: Attempt) -> Quote:
-        """What it would pay now. Raises QuoteUnavailable."""
+    async def pools(self, attempt: Attempt, mints: Collection[str]) -> Sequence[Quoting]:
+        """Its pools that trade some of these tokens for each other, as they are now. Raises QuoteUnavailable."""
+        ...
+
+
+class Catalogue(Protocol):
+    """What a market trades."""
+
+    @property
+    def tokens(self) -> Registry:
+        """The tokens that are known by now."""
+        ...
+
+    async def refreshed(self) -> Registry:
+        """The same with those that came since; looks for them once in a while. Raises Unavailable."""
+        ...
+
+    async def pools(self, after: str, limit: int) -> Sequence[StoredPool]:
+        """Pools in the order of their addresses, from behind one on, without their states. Raises Unavailable."""
         ...
 
 
 class Chain(Protocol):
     """Where transactions land. Sending one id twice is harmless."""
+
+    def clock(self) -> Clock:
+        """The chain's time, on which what pools pay depends."""
+        ...
 
     def prepare(self, attempt: Attempt, route: Route) -> Transaction:
         """Make the transaction of a route."""

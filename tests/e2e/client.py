@@ -49,7 +49,8 @@ class Client:
 
     async def post(self, **fields: Any) -> str:
         url = f"{self.endpoints.url}/api/orders/execute"
-        async with self.session.post(url, json=EXAMPLE | fields) as reply:
+        order = {name: value for name, value in (EXAMPLE | fields).items() if value is not None}
+        async with self.session.post(url, json=order) as reply:
             body = await reply.json()
             assert reply.status == 200, body
             order_id: str = body["orderId"]

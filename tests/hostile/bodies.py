@@ -4,49 +4,13 @@ An edge in front may replace bytes that are not UTF-8; the code is the same.
 """
 
 import json
-from typing import NamedTuple
 
 from chalicelib.domain.errors import Fault
+from tests.hostile.numbers import AMOUNTS_TOGETHER, NUMBERS
+from tests.hostile.posts import JSON_TYPE, SOL_MINT, USDC_MINT, WRONG_TYPES, Body, as_is, order, purchase, with_field
 from tests.hostile.shapes import nested
 
-SOL_MINT = "So11111111111111111111111111111111111111112"
-USDC_MINT = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
-JSON_TYPE = "application/json"
-
-_STATUS = {Fault.TOO_LARGE: 413, Fault.UNSUPPORTED_MEDIA_TYPE: 415}
-
-
-class Body(NamedTuple):
-    """A POST that must be refused."""
-
-    name: str
-    body: bytes
-    content_type: str | None
-    code: str
-
-    @property
-    def status(self) -> int:
-        """The HTTP status it is refused with."""
-        return _STATUS.get(Fault(self.code), 400)
-
-
-def order(**fields: str) -> bytes:
-    """An order's body with some fields replaced by JSON text; an empty text leaves a field out."""
-    texts = {"tokenIn": '"SOL"', "tokenOut": '"USDC"', "amount": "3.0", "slippageTolerance": "0.02"} | fields
-    return ("{" + ", ".join(f'"{name}": {text}' for name, text in texts.items() if text) + "}").encode()
-
-
-def _as_is(code: Fault, bodies: dict[str, bytes]) -> list[Body]:
-    return [Body(name, body, JSON_TYPE, code) for name, body in bodies.items()]
-
-
-def _with_field(code: Fault, field: str, texts: dict[str, str]) -> list[Body]:
-    return [Body(f"{field}: {name}", order(**{field: text}), JSON_TYPE, code) for name, text in texts.items()]
-
-
-_WRONG_TYPES = {"true": "true", "false": "false", "an array": "[]", "an object": "{}", "nested": '{"a": ["SOL"]}'}
-
-_NOT_JSON = _as_is(
+_NOT_JSON = as_is(
     Fault.INVALID_JSON,
     {
         "empty": b"",
@@ -91,7 +55,7 @@ _NOT_A_NUMBER = [
     }.items()
 ]
 
-_NOT_AN_OBJECT = _as_is(
+_NOT_AN_OBJECT = as_is(
     Fault.NOT_AN_OBJECT,
     {
         "array": b"[" + order() + b"]",
@@ -105,7 +69,7 @@ _NOT_AN_OBJECT = _as_is(
     },
 )
 
-_NOT_TEXT = _as_is(
+_NOT_TEXT = as_is(
     Fault.INVALID_TEXT,
     {
         "NUL alone": b"\0",
@@ -131,7 +95,7 @@ _NOT_TEXT = _as_is(
 )
 
 _NOT_ONE_MEANING = [
-    *_as_is(
+    *as_is(
         Fault.DUPLICATE_KEY,
         {
             "amount twice": order()[:-1] + b', "amount": 4}',
@@ -141,7 +105,7 @@ _NOT_ONE_MEANING = [
             "empty key twice": b'{"": 1, "": 2}',
         },
     ),
-    *_as_is(
+    *as_is(
         Fault.TOO_DEEP,
         {
             "deep array": nested("[", "]", 5000).encode(),
@@ -152,7 +116,7 @@ _NOT_ONE_MEANING = [
             "deep mixture": order(extra=nested('[{"a":', "}]", 20)),
         },
     ),
-    *_as_is(
+    *as_is(
         Fault.TOO_LARGE,
         {
             "17 KiB of spaces": order() + b" " * 17 * 1024,
@@ -181,7 +145,7 @@ _WRONG_MEDIA = [
 ]
 
 _FIELDS = [
-    *_as_is(
+    *as_is(
         Fault.MISSING_FIELDS,
         {
             "no field": b"{}",
@@ -196,9 +160,12 @@ _FIELDS = [
             "tokenIn empty": order(tokenIn='""'),
             "tokenOut empty": order(tokenOut='""'),
             "amount empty": order(amount='""'),
+            "amountOut null": purchase(amountOut="null"),
+            "amountOut empty, amount null": order(amount="null", amountOut='""'),
+            "bounds without an amount": order(amount="", minAmountOut='"1"', maxAmountIn='"1"'),
         },
     ),
-    *_as_is(
+    *as_is(
         Fault.UNKNOWN_FIELD,
         {
             "a field more": order(price="1"),
@@ -212,7 +179,7 @@ _FIELDS = [
     ),
 ]
 
-_BAD_TOKENS = _WRONG_TYPES | {
+_BAD_TOKENS = WRONG_TYPES | {
     "a number": "5",
     "zero": "0",
     "a space": '" "',
@@ -238,9 +205,9 @@ _BAD_TOKENS = _WRONG_TYPES | {
 }
 
 _TOKENS = [
-    *_with_field(Fault.INVALID_TOKEN_IN, "tokenIn", _BAD_TOKENS),
-    *_with_field(Fault.INVALID_TOKEN_OUT, "tokenOut", _BAD_TOKENS),
-    *_as_is(
+    *with_field(Fault.INVALID_TOKEN_IN, "tokenIn", _BAD_TOKENS),
+    *with_field(Fault.INVALID_TOKEN_OUT, "tokenOut", _BAD_TOKENS),
+    *as_is(
         Fault.SAME_TOKEN,
         {
             "a symbol twice": order(tokenOut='"SOL"'),
@@ -254,94 +221,6 @@ _TOKENS = [
     ),
 ]
 
-_HUGE_EXPONENTS = {"huge exponent": "1e400", "exponent of 60 digits": "1e" + "9" * 60}
-_TINY_EXPONENTS = {"tiny exponent": "1e-400", "negative exponent of 60 digits": "1e-" + "9" * 60}
-
-# Refused as an amount and as a slippage alike.
-_BAD_DECIMALS = _WRONG_TYPES | {
-    "negative": "-3",
-    "negative fraction": "-0.1",
-    "minus zero": "-0",
-    "10,000 digits": "1" * 10_000,
-    "10,000 decimals": "0." + "1" * 10_000,
-    "10,000 zeros": "0." + "0" * 10_000,
-    "'NaN'": '"NaN"',
-    "'Infinity'": '"Infinity"',
-    "'inf'": '"inf"',
-    "a word": '"three"',
-    "a space": '" "',
-    "leading space": '" 0.5"',
-    "trailing space": '"0.5 "',
-    "trailing line break": '"0.5\\n"',
-    "a space within": '"0. 5"',
-    "exponent in a string": '"5e-1"',
-    "plus in a string": '"+0.5"',
-    "minus in a string": '"-0.5"',
-    "hex in a string": '"0x0"',
-    "leading zeros in a string": '"00.5"',
-    "no whole part in a string": '".5"',
-    "no fraction in a string": '"0."',
-    "comma": '"0,5"',
-    "grouped": '"0.000_1"',
-    "percent": '"1%"',
-    "fullwidth digits": '"０.５"',
-    "Arabic digits": '"٠.٥"',
-    "superscript": '"0.²"',
-    "a fraction sign": '"½"',
-    "10,000 digits in a string": f'"{"1" * 10_000}"',
-}
-
-_ZEROS = {"zero": "0", "zero.zero": "0.00", "'0'": '"0.0"', "zero with a huge exponent": "0e400000"}
-
-_NUMBERS = [
-    *_with_field(Fault.INVALID_AMOUNT, "amount", _BAD_DECIMALS | _ZEROS),
-    *_with_field(
-        Fault.AMOUNT_TOO_PRECISE,
-        "amount",
-        {
-            "ten decimals of SOL": "1.0000000001",
-            "ten decimals in a string": '"1.0000000001"',
-            "less than a lamport": "1e-10",
-            "far less than a lamport": "1e-64",
-        }
-        | _TINY_EXPONENTS,
-    ),
-    Body(
-        "amount: seven decimals of USDC",
-        order(tokenIn='"USDC"', tokenOut='"SOL"', amount="0.0000001"),
-        JSON_TYPE,
-        Fault.AMOUNT_TOO_PRECISE,
-    ),
-    *_with_field(
-        Fault.AMOUNT_TOO_LARGE,
-        "amount",
-        {
-            "u64 and one": "18446744073.709551616",
-            "u64 and one in a string": '"18446744073.709551616"',
-            "by its exponent": "1e64",
-            "of 60 digits": "9" * 60,
-        }
-        | _HUGE_EXPONENTS,
-    ),
-    *_with_field(
-        Fault.INVALID_SLIPPAGE,
-        "slippageTolerance",
-        _BAD_DECIMALS
-        | _HUGE_EXPONENTS
-        | _TINY_EXPONENTS
-        | {
-            "one": "1",
-            "one.zero": "1.0",
-            "'1'": '"1"',
-            "above one": "1.5",
-            "two percent as 2": "2",
-            "by its exponent": "1e64",
-            "25 decimals": "0." + "0" * 24 + "1",
-            "empty": '""',
-        },
-    ),
-]
-
 BODIES: tuple[Body, ...] = (
     *_NOT_JSON,
     *_NOT_A_NUMBER,
@@ -351,5 +230,6 @@ BODIES: tuple[Body, ...] = (
     *_WRONG_MEDIA,
     *_FIELDS,
     *_TOKENS,
-    *_NUMBERS,
+    *AMOUNTS_TOGETHER,
+    *NUMBERS,
 )

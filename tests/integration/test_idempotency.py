@@ -14,6 +14,7 @@ import pytest
 from app import app
 from chalicelib import bootstrap
 from chalicelib.domain.lifecycle import Status
+from chalicelib.domain.token import ANY
 from chalicelib.handlers import rest
 from chalicelib.intake.validation import terms
 from chalicelib.store.statements import load
@@ -50,7 +51,7 @@ def stored(rig: Rig) -> list[str]:
 
 def rival(body: bytes = BODY) -> dict[str, Any]:
     """What another container stores an order with."""
-    wanted = terms(body, None)
+    wanted = terms(body, None, ANY)
     return {
         "id": uuid4(),
         "payload": msgspec.json.encode(wanted).decode(),

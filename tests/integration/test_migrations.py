@@ -24,7 +24,7 @@ ORDERS, STREAMS, LEDGER, OPERATIONS = load("orders"), load("streams"), load("led
 FILLED = 20_000
 # What the statements of sql/orders.sql write to an order after it was accepted.
 WRITTEN = {"status", "last_update", "attempts", "failure_reason", "tx_hash", "claim_token", "crashes", "last_seq"}
-WRITTEN |= {"claimant", "lease_until", "open_tx", "next_try_at", "enqueued_at", "parked_at"}
+WRITTEN |= {"claimant", "lease_until", "open_tx", "next_try_at", "enqueued_at", "parked_at", "bound"}
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ import pytest
 
 from chalicelib import bootstrap
 from chalicelib.store.orders import RESEND_SECONDS
+from chalicelib.venues.simulated.venue import REFERENCE
 from tests.integration.rig import Rig
 
 HAPPY = ["pending", "routing", "building", "submitted", "confirmed"]
@@ -95,6 +97,49 @@ def test_a_price_that_moved_too_far_says_so_with_both_numbers(rig: Rig, monkeypa
     assert int(found[1]) < int(found[2])
     minimums = [meta["route"]["minAmountOut"] for meta in metas(rig, order_id) if "route" in meta]
     assert found[2] == minimums[0]
+    rig.check_log(order_id)
+
+
+def first_attempt(rig: Rig) -> tuple[str, dict[str, Any]]:
+    """A flaky order whose first transaction is on its way, and its route."""
+    order_id = rig.post(tokenOut="FLAKY")
+    rig.invoke(order_id)
+    (route,) = [meta["route"] for meta in metas(rig, order_id) if "route" in meta]
+    amount_out, least = int(route["amountOut"]), int(route["minAmountOut"])
+    assert least == -(-amount_out * 98 // 100)
+    return order_id, route
+
+
+@pytest.mark.parametrize("dollars", ["149", "151"], ids=["worse", "better"])
+def test_every_attempt_is_held_to_the_first_ones_minimum(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, dollars: str
+) -> None:
+    order_id, first = first_attempt(rig)
+    monkeypatch.setitem(REFERENCE, "SOL", Decimal(dollars))
+    assert rig.settle(order_id)["status"] == "confirmed"
+    _, second, third = [meta["route"] for meta in metas(rig, order_id) if "route" in meta]
+    assert (int(second["amountOut"]) > int(first["amountOut"])) == (dollars == "151")
+    assert first["minAmountOut"] == second["minAmountOut"] == third["minAmountOut"]
+    assert rig.sql("SELECT bound::text FROM orders WHERE id = %s", order_id) == [(first["minAmountOut"],)]
+    minimums = "SELECT DISTINCT min_amount_out::text FROM submissions WHERE order_id = %s"
+    assert rig.sql(minimums, order_id) == [(first["minAmountOut"],)]
+    rig.check_log(order_id)
+
+
+def test_an_order_whose_price_has_left_its_minimum_fails_with_both_numbers(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_id, first = first_attempt(rig)
+    monkeypatch.setitem(REFERENCE, "SOL", Decimal(140))
+    shown = rig.settle(order_id)
+    assert (shown["status"], shown["attempts"]) == ("failed", 3)
+    found = re.fullmatch(
+        r"slippage exceeded: (\d+) is less than the minimum of (\d+) base units", shown["failureReason"]
+    )
+    assert found
+    assert int(found[1]) < int(found[2]) == int(first["minAmountOut"])
+    # Only the first attempt had a quote to submit.
+    assert rig.swaps(order_id) == ["reverted"]
     rig.check_log(order_id)
 
 

@@ -81,6 +81,26 @@ def test_an_order_is_shown_with_its_history(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
+    ("posted", "shown"),
+    [
+        ({"amount": "3.0", "minAmountOut": "1"}, {"amount": "3", "minAmountOut": "1"}),
+        ({"amountOut": 450}, {"amount": None, "amountOut": "450"}),
+        (
+            {"amountOut": "450.5", "maxAmountIn": "9" * 20},
+            {"amount": None, "amountOut": "450.5", "maxAmountIn": "9" * 20},
+        ),
+    ],
+)
+def test_an_order_shows_the_amounts_that_it_was_given(rig: Rig, posted: dict[str, Any], shown: dict[str, Any]) -> None:
+    reply = rest.execute(Request(json.dumps({"tokenIn": "SOL", "tokenOut": "USDC"} | posted).encode()))
+    order_id = json.loads(reply.body)["orderId"]
+    names = {"amount", "amountOut", "minAmountOut", "maxAmountIn"}
+    assert {name: value for name, value in rig.show(order_id).items() if name in names} == shown
+    assert {name: value for name, value in page()["orders"][0].items() if name in names} == shown
+    assert rig.settle(order_id)["status"] == "confirmed"
+
+
+@pytest.mark.parametrize(
     ("order_id", "status", "code"),
     [
         (UNKNOWN, 404, "unknown_order"),
@@ -149,6 +169,34 @@ def test_orders_are_listed_newest_first_in_pages_by_status(rig: Rig) -> None:
 def test_a_bad_query_is_refused_by_name(rig: Rig, query: dict[str, str], code: str) -> None:
     assert rig.messages("orders") == 0
     reply = rest.orders(Request(query=query))
+    assert (reply.status, json.loads(reply.body)["code"]) == (400, code)
+
+
+def test_the_simulated_market_has_the_files_tokens_and_no_pools(rig: Rig) -> None:
+    rig.post(tokenOut="FOO")
+    tokens = json.loads(rest.tokens().body)["tokens"]
+    assert tokens[0] == {"symbol": "SOL", "mint": "So11111111111111111111111111111111111111112", "decimals": 9}
+    assert len({token["mint"] for token in tokens}) == len(tokens)
+    assert "FOO" not in {token["symbol"] for token in tokens}
+    for query in ({}, {"limit": "1", "cursor": tokens[0]["mint"]}):
+        reply = rest.pools(Request(query=query))
+        assert (reply.status, json.loads(reply.body)) == (200, {"pools": [], "nextCursor": None})
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ({"cursor": "nonsense"}, "invalid_cursor"),
+        ({"cursor": UNKNOWN}, "invalid_cursor"),
+        ({"cursor": "2" * 43 + "\0"}, "invalid_cursor"),
+        ({"limit": "0"}, "invalid_limit"),
+        ({"limit": "101"}, "invalid_limit"),
+        ({"status": "confirmed"}, "unknown_parameter"),
+    ],
+)
+def test_a_bad_query_for_pools_is_refused_by_name(rig: Rig, query: dict[str, str], code: str) -> None:
+    assert rig.messages("orders") == 0
+    reply = rest.pools(Request(query=query))
     assert (reply.status, json.loads(reply.body)["code"]) == (400, code)
 
 

@@ -1,12 +1,15 @@
 """The simulated market of the product, with what can go wrong between the engine and a market."""
 
 import asyncio
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from chalicelib.domain.errors import OutcomeUnknown, QuoteUnavailable, Unavailable
-from chalicelib.domain.quote import Quote, Route
+from chalicelib.domain.quote import Route
+from chalicelib.solana.clock import Clock
 from chalicelib.venues.base import Answer, Attempt, Chain, Outcome, Transaction, Venue
+from chalicelib.venues.pool import Quoting
 from tests.simulation.clockwork import EPOCH, HOST, never
 from tests.simulation.faults import Kind
 from tests.simulation.sim import Sim
@@ -72,8 +75,8 @@ class FaultyVenue:
         self._venue = venue
         self._moods = moods
 
-    async def quote(self, attempt: Attempt) -> Quote:
-        """What it would pay now."""
+    async def pools(self, attempt: Attempt, mints: Collection[str]) -> Sequence[Quoting]:
+        """Its pools, as they are now."""
         await self.sim.faults.crossing()
         await self._moods.work_on(attempt.order_id, "quote")
         match self.sim.faults.draw(Kind.QUOTE_FAILED, Kind.QUOTE_SILENT):
@@ -81,9 +84,9 @@ class FaultyVenue:
                 raise QuoteUnavailable(f"{self.name}: no quote")
             case Kind.QUOTE_SILENT:
                 await never()
-        quote = await self._venue.quote(attempt)
+        pools = await self._venue.pools(attempt, mints)
         await self.sim.faults.crossing()
-        return quote
+        return pools
 
 
 class FaultyChain:
@@ -94,6 +97,10 @@ class FaultyChain:
         self._chain = chain
         self._outside = outside
         self._moods = moods
+
+    def clock(self) -> Clock:
+        """The chain's time."""
+        return self._chain.clock()
 
     def prepare(self, attempt: Attempt, route: Route) -> Transaction:
         """Make the transaction of a route."""

@@ -16,7 +16,7 @@ from chalicelib.execution.recovery import Sweeper
 from chalicelib.store import journal, orders, streams
 from chalicelib.streaming.publisher import Publisher
 from chalicelib.streaming.sockets import Sockets
-from chalicelib.venues.simulated.chain import SimulatedChain
+from chalicelib.venues import ledger_chain
 from tests.simulation import postgres
 from tests.simulation.faults import Kind
 
@@ -108,11 +108,11 @@ MUTATIONS = (
     ),
     Mutation(
         "the tombstone",
-        SimulatedChain.decide,
+        ledger_chain.decide,
         "swapped once if confirmed",
         {
-            "await self._ledger.tombstone(tx_id, order_id, valid_until)": "",
-            "return await self.ask(tx_id)": "answer = await self.ask(tx_id)\n"
+            "await ledger.tombstone(tx_id, order_id, valid_until)": "",
+            "return await ask(ledger, tx_id)": "answer = await ask(ledger, tx_id)\n"
             "    return Answer(outcome=Outcome.DEAD) if answer.outcome == Outcome.UNKNOWN else answer",
         },
         {Kind.SWAP_LATE: 0.8},

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
+import msgspec
+
 from chalicelib import bootstrap
-from chalicelib.bootstrap import Engine, Surroundings
+from chalicelib.bootstrap import Engine, Market, Surroundings
 from chalicelib.domain.errors import Contended, StatementRefused
 from chalicelib.handlers import queue, schedule
 from chalicelib.settings import Settings
 from chalicelib.store.database import Connect, Database
-from chalicelib.store.ledger import Ledger
 from chalicelib.telemetry import Telemetry
-from chalicelib.venues.base import Chain, Venue
+from chalicelib.venues.base import Chain
 from tests.simulation.clients import Clients
 from tests.simulation.clockwork import Host
 from tests.simulation.faults import Kind
@@ -191,16 +192,19 @@ class World:
             ),
         )
 
-    def _market(self, clock: SimulatedClock, entropy: SeededEntropy, ledger: Ledger) -> tuple[list[Venue], Chain]:
-        venues, chain = bootstrap.simulated_market(self._settings, ledger, clock=clock, entropy=entropy)
-        faulty = FaultyChain(chain, self._outside, self.sim, self.moods)
-        return [FaultyVenue(venue, self.sim, self.moods) for venue in venues], faulty
+    def _market(self, clock: SimulatedClock, entropy: SeededEntropy, database: Database) -> Market:
+        market = bootstrap.simulated_market(self._settings, database, clock=clock, entropy=entropy)
+        return msgspec.structs.replace(
+            market,
+            chain=FaultyChain(market.chain, self._outside, self.sim, self.moods),
+            venues=[FaultyVenue(venue, self.sim, self.moods) for venue in market.venues],
+        )
 
     def _market_outside(self) -> Chain:
         """The chain as it goes on when whoever sent to it is no more."""
         clock, entropy = SimulatedClock(self.sim, 0.0), SeededEntropy(self.sim.rng)
-        ledger = Ledger(self._outside_database())
-        return bootstrap.simulated_market(self._settings, ledger, clock=clock, entropy=entropy)[1]
+        database = self._outside_database()
+        return bootstrap.simulated_market(self._settings, database, clock=clock, entropy=entropy).chain
 
     def _outside_database(self) -> Database:
         """The database, as somebody without a container sees it."""

@@ -91,6 +91,8 @@ def test_known_tokens_are_found_by_symbol_and_mint(known: token.Token) -> None:
     assert token.find(known.name) is known
     assert token.find(known.name.lower()) is known
     assert token.find(known.mint) is known
+    assert known in token.Registry().find(known.name.lower())
+    assert token.Registry().find(known.mint) == [known]
 
 
 @pytest.mark.parametrize("known", token.KNOWN, ids=lambda known: known.name)
@@ -136,6 +138,19 @@ def test_a_token_has_an_ascii_name(text: str) -> None:
     assert found is None or (found.name.isascii() and found.name.isprintable())
 
 
+def test_a_registry_finds_all_that_carry_a_symbol_and_makes_nothing_up() -> None:
+    one, two = token.Token("mSOL", 9, "2" * 44), token.Token("MSOL", 6, "3" * 44)
+    nameless = token.Token("4" * 44, 0, "4" * 44)
+    registry = token.Registry([one, two, nameless])
+    assert registry.tokens == (one, two, nameless)
+    assert registry.find("Msol") == [one, two]
+    assert registry.find("3" * 44) == [two]
+    assert registry.find("4" * 44) == [nameless]
+    assert registry.find("FOO") == registry.find("5" * 44) == []
+    assert registry.find("...") is registry.find("6" * 31) is None
+    assert [registry.symbol(mint) for mint in ("2" * 44, "4" * 44, "5" * 44)] == ["mSOL", None, None]
+
+
 # Terms.
 
 TERMS = Terms(token.KNOWN[0], token.Token("FOO", 9), 3_000_000_000, Decimal("0.02"))
@@ -159,7 +174,7 @@ def test_the_digest_of_terms_is_the_same_in_every_release() -> None:
 
 
 def test_backoff_doubles_up_to_five_seconds() -> None:
-    assert [backoff_ms(attempts) for attempts in range(1, 7)] == [500, 1000, 2000, 4000, 5000, 5000]
+    assert [backoff_ms(attempts) for attempts in range(7)] == [500, 500, 1000, 2000, 4000, 5000, 5000]
     assert MAX_ATTEMPTS == 3
 
 

@@ -15,19 +15,66 @@ from chalicelib.domain.clock import SystemClock
 from chalicelib.domain.errors import ClaimLost, EngineError, QuoteUnavailable, Unavailable
 from chalicelib.domain.lifecycle import Status
 from chalicelib.domain.order import Terms
-from chalicelib.domain.quote import Quote, Route
+from chalicelib.domain.quote import Leg, Quote, Route
 from chalicelib.domain.retry import MAX_ATTEMPTS, MAX_CRASHES, MAX_LAST_RESORTS
 from chalicelib.domain.token import Token
-from chalicelib.domain.transition import Transition
+from chalicelib.domain.transition import Resolved, Transition
 from chalicelib.execution.executor import PARK_SECONDS, Action, Disposition, Executor
-from chalicelib.routing.router import Router, choose
+from chalicelib.routing.router import Router
+from chalicelib.solana.clock import Clock as ChainClock
 from chalicelib.telemetry import Telemetry
 from chalicelib.venues.base import Answer, Attempt, Outcome, Transaction
 
-TERMS = Terms(Token("SOL", 9), Token("USDC", 6), 3_000_000_000, Decimal("0.02"))
+SOL, USDC, USDT = Token("SOL", 9, "S" * 43), Token("USDC", 6, "C" * 43), Token("USDT", 6, "T" * 43)
+TERMS = Terms(SOL, USDC, 3_000_000_000, Decimal("0.02"))
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SUCCEEDED = Answer(outcome=Outcome.SUCCEEDED, venue="Raydium", amount_in=3_000_000_000, amount_out=450_000_000)
 UNSEEN = Answer(outcome=Outcome.UNKNOWN)
+ROUTE = Route(
+    legs=(
+        Leg(
+            pool="1",
+            venue="Raydium",
+            mint_in=SOL.key,
+            mint_out=USDT.key,
+            amount_in=2 * 10**9,
+            amount_out=3 * 10**8,
+            hop=1,
+            fee_in=5_000_000,
+        ),
+        Leg(
+            pool="2",
+            venue="Meteora",
+            mint_in=SOL.key,
+            mint_out=USDT.key,
+            amount_in=10**9,
+            amount_out=15 * 10**7,
+            hop=1,
+            fee_in=2_000_000,
+            fee_out=3,
+        ),
+        Leg(
+            pool="3",
+            venue="Meteora",
+            mint_in=USDT.key,
+            mint_out=USDC.key,
+            amount_in=45 * 10**7,
+            amount_out=449_000_000,
+            hop=2,
+            fee_in=4,
+        ),
+    ),
+    middle=USDT,
+    chosen=Quote(
+        venue="Raydium + Meteora", amount_in=3 * 10**9, amount_out=449_000_000, fee=Decimal("0.0025"), liquidity=5
+    ),
+    other=Quote(venue="Raydium", amount_in=3 * 10**9, amount_out=440_000_000, fee=Decimal("0.0025"), liquidity=2),
+    decision="Raydium + Meteora pays 2.045 % more than Raydium",
+    min_amount_out=440_020_000,
+    max_amount_in=3 * 10**9,
+    price_impact=0.00123456,
+    best_single=440_000_000,
+)
 
 
 class World:
@@ -36,6 +83,7 @@ class World:
     def __init__(self) -> None:
         self.happened: list[str] = []
         self.written: list[Transition] = []
+        self.attempts: list[Attempt] = []
         self.answer = UNSEEN
         self.decided: Answer | None = None
         self.overdue = -5.0
@@ -57,10 +105,13 @@ class World:
         return OpenSubmission(valid_until=NOW, overdue=self.overdue)
 
     async def route(self, attempt: Attempt) -> Route:
+        self.attempts.append(attempt)
         if self.quote_error is not None:
             raise self.quote_error
-        found = Quote(venue="Raydium", amount_in=3, amount_out=4, fee=Decimal("0.0025"), liquidity=5)
-        return choose([found], [], TERMS.slippage_tolerance)
+        return ROUTE
+
+    def clock(self) -> ChainClock:
+        return ChainClock(slot=1, epoch=1, timestamp=1)
 
     def prepare(self, attempt: Attempt, route: Route) -> Transaction:
         return Transaction("MOCKTX_1", attempt, route, 15_000, 2.5)
@@ -96,8 +147,8 @@ def world() -> World:
 
 
 def claim(status: Status = Status.PENDING, **more: Any) -> Claim:
-    given = {"attempts": 0, "crashes": 0, "last_seq": 1, "last_update": NOW} | more
-    return Claim(order_id=UUID(int=1), claim_token=7, terms=TERMS, status=status, **given)
+    given = {"attempts": 0, "crashes": 0, "last_seq": 1, "last_update": NOW, "terms": TERMS} | more
+    return Claim(order_id=UUID(int=1), claim_token=7, status=status, **given)
 
 
 def submitted(**more: Any) -> Claim:
@@ -121,6 +172,50 @@ async def test_an_attempt_writes_ahead_and_gives_the_claim_back_before_it_sends(
     )
     assert (ahead.released, ahead.next_try_ms) == (True, 3000)
     assert {written.claim_token for written in world.written} == {7}
+
+
+async def test_the_building_frame_shows_the_route_leg_by_leg(world: World) -> None:
+    await world.executor.run(claim())
+    routing, building, submitted = metas(world.written)
+    assert routing == {"step": "fetching quotes"}
+    assert submitted == {"dex": "Raydium + Meteora"}
+    legs = [
+        ("Raydium", "1", "SOL", "USDT", "2000000000", "300000000"),
+        ("Meteora", "2", "SOL", "USDT", "1000000000", "150000000"),
+        ("Meteora", "3", "USDT", "USDC", "450000000", "449000000"),
+    ]
+    names = ("dex", "pool", "tokenIn", "tokenOut", "amountIn", "amountOut")
+    amounts = {"amountIn": "3000000000", "amountOut": "449000000"}
+    assert building["route"] == amounts | {
+        # 3 SOL for 449 USDC, rounded up in the twelfth digit.
+        "chosen": amounts | {"dex": "Raydium + Meteora", "price": 0.00668151447662, "fee": 0.0025, "liquidity": 5},
+        "other": amounts
+        | {"dex": "Raydium", "price": 0.00681818181819, "fee": 0.0025, "liquidity": 2, "amountOut": "440000000"},
+        "decision": "Raydium + Meteora pays 2.045 % more than Raydium",
+        "legs": [dict(zip(names, leg, strict=True)) for leg in legs],
+        "minAmountOut": "440020000",
+        "maxAmountIn": "3000000000",
+        "priceImpact": 0.001235,
+        "fees": {"Raydium": {"SOL": "5000000"}, "Meteora": {"SOL": "2000000", "USDT": "7"}},
+        "bestSingle": "440000000",
+    }
+
+
+@pytest.mark.parametrize(
+    ("terms", "bound"),
+    [(TERMS, "440020000"), (msgspec.structs.replace(TERMS, amount=0, amount_out=440_020_000), "3000000000")],
+    ids=["least output", "most input"],
+)
+async def test_a_write_ahead_holds_the_order_to_what_its_quote_allows(world: World, terms: Terms, bound: str) -> None:
+    await world.executor.run(claim(terms=terms))
+    (submission,) = [written.submission for written in world.written if written.submission]
+    assert (submission.bound, submission.min_amount_out, submission.amount_in) == (bound, "440020000", "3000000000")
+    assert [attempt.bound for attempt in world.attempts] == [None]
+
+
+async def test_a_later_attempt_is_quoted_under_the_bound_of_the_first(world: World) -> None:
+    await world.executor.run(claim(attempts=1, bound=440_020_000))
+    assert [(attempt.number, attempt.bound) for attempt in world.attempts] == [(2, 440_020_000)]
 
 
 @pytest.mark.parametrize("error", [ClaimLost("lost"), Unavailable("away")], ids=["lost", "away"])
@@ -195,6 +290,34 @@ async def test_a_transaction_that_moved_nothing_is_a_retryable_failure(
     assert last.resolved
     assert last.resolved.outcome == outcome
     assert metas([last])[0]["reason"] == "slippage exceeded"
+
+
+@pytest.mark.parametrize("attempts", range(1, MAX_ATTEMPTS + 1))
+@pytest.mark.parametrize("path", ["run", "resolve"])
+async def test_a_transaction_that_could_not_be_tried_costs_no_attempt(world: World, path: str, attempts: int) -> None:
+    world.answer = Answer(outcome=Outcome.DEAD, reason="it could not be tried", untried=True)
+    found = await getattr(world.executor, path)(submitted(attempts=attempts))
+    (last,) = world.written
+    assert (last.status, last.attempts, last.open_tx) == (Status.PENDING, attempts - 1, None)
+    assert last.resolved == Resolved("MOCKTX_1", Outcome.DEAD)
+    pause = 500 * 2 ** max(attempts - 2, 0)
+    assert metas([last]) == [{"retryAttempt": attempts - 1, "nextTryInMs": pause, "reason": "it could not be tried"}]
+    assert last.next_try_ms == pause
+    assert (found.action, found.seconds) == (Action.HAND_BACK if path == "run" else Action.SEND_AGAIN, 1)
+
+
+async def test_an_order_is_tried_until_it_could_be_however_often_it_could_not(world: World) -> None:
+    world.answer = Answer(outcome=Outcome.DEAD, untried=True)
+    attempts = MAX_ATTEMPTS - 1
+    for _ in range(20):
+        await world.executor.run(claim(attempts=attempts))
+        assert world.attempts[-1].number == MAX_ATTEMPTS
+        await world.executor.run(submitted(attempts=world.written[-1].attempts))
+        attempts = world.written[-1].attempts
+    assert world.written[-1].status == Status.PENDING
+    world.answer = Answer(outcome=Outcome.REVERTED)
+    await world.executor.run(submitted(attempts=MAX_ATTEMPTS))
+    assert world.written[-1].status == Status.FAILED
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,11 @@ import sys
 sys.path.insert(0, {str(ROOT)!r})
 before = set(sys.modules)
 import app
-found = sorted({{name.partition(".")[0] for name in set(sys.modules) - before}})
+added = set(sys.modules) - before
+found = sorted({{name.partition(".")[0] for name in added}})
+own = sorted(name for name in added if name.startswith("chalicelib."))
 import gc, json
-print(json.dumps({{"modules": found, "collects": gc.isenabled(), "frozen": gc.get_freeze_count()}}))
+print(json.dumps({{"modules": found, "own": own, "collects": gc.isenabled(), "frozen": gc.get_freeze_count()}}))
 """
 
 OWN = {"app", "chalicelib"}
@@ -25,7 +27,7 @@ OWN = {"app", "chalicelib"}
 THIRD_PARTY = {
     "chalice",  # Calls the entry points.
     "msgspec",  # Structs, JSON and settings.
-    "httptools",  # Replies of AWS.
+    "httptools",  # Replies of AWS and of Solana.
     *("psycopg", "psycopg_binary", "typing_extensions"),  # The store.
 }
 STANDARD_LIBRARY = {
@@ -78,6 +80,12 @@ def test_a_cold_start_imports_no_further_part_of_the_standard_library(started: d
         "find who imports it with `python -X importtime -c 'import app'`. If the engine can do without, let it; else "
         "list it here with who needs it"
     )
+
+
+def test_a_cold_start_imports_no_market_but_the_simulated_one(started: dict[str, Any]) -> None:
+    markets = {name.split(".")[2] for name in started["own"] if name.startswith("chalicelib.venues.")}
+    assert markets == {"base", "ledger_chain", "pool", "simulated"}
+    assert "chalicelib.store.pools" not in started["own"]
 
 
 def test_importing_leaves_the_collector_on_and_what_was_imported_out_of_its_way(started: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from app import app
+from chalicelib.domain.token import ANY
 from chalicelib.handlers.rest import MOST_ON_A_PAGE
 from chalicelib.intake.validation import terms
 
@@ -103,10 +104,15 @@ def named(item: Item) -> str:
     return item.name
 
 
-def create_order() -> Item:
-    found = [item for item in ITEMS if item.request.url.raw == "http://localhost:3000/api/orders/execute"]
+def asking(path: str) -> Item:
+    """The one item that asks for a path."""
+    found = [item for item in ITEMS if item.request.url.raw == f"http://localhost:3000{path}"]
     assert len(found) == 1
     return found[0]
+
+
+def create_order() -> Item:
+    return asking("/api/orders/execute")
 
 
 def test_it_holds_the_order_and_at_least_two_gets() -> None:
@@ -139,8 +145,19 @@ def test_the_order_is_valid_as_it_is_sent() -> None:
     request = create_order().request
     headers = {header.key.lower(): header.value for header in request.header}
     assert request.body is not None
-    wanted = terms(request.body.raw.encode(), headers["content-type"])
+    wanted = terms(request.body.raw.encode(), headers["content-type"], ANY)
     assert (wanted.token_in.name, wanted.token_out.name, wanted.amount) == ("SOL", "USDC", 3_000_000_000)
+
+
+def test_the_quote_is_valid_as_it_is_sent() -> None:
+    body = asking("/api/quotes").request.body
+    assert body is not None
+    assert terms(body.raw.encode(), None, ANY).amount_out == 450_000_000
+
+
+def test_every_route_is_asked_for() -> None:
+    paths = {"/" + "/".join(PLACEHOLDER.sub("{order_id}", part) for part in item.request.url.path) for item in ITEMS}
+    assert paths == set(app.routes) - {"/"}
 
 
 def test_the_order_leaves_its_id_for_the_get() -> None:

@@ -1,6 +1,7 @@
 """From a POST's body to an order's terms."""
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -12,10 +13,15 @@ from hypothesis import strategies as st
 from chalicelib.domain import token
 from chalicelib.domain.errors import ClientError, Fault, UnsupportedMediaType
 from chalicelib.domain.order import Terms
-from chalicelib.intake.validation import BODY_LIMIT, MAX_BASE_UNITS, MAX_SLIPPAGE_DECIMALS, idempotency_key, terms
-from tests.hostile import BODIES, JSON_TYPE, SOL_MINT, USDC_MINT, Body, order
+from chalicelib.intake import validation
+from chalicelib.intake.validation import BODY_LIMIT, MAX_BASE_UNITS, MAX_SLIPPAGE_DECIMALS, idempotency_key
+from tests.hostile import BODIES, JSON_TYPE, SOL_MINT, USDC_MINT, Body, order, purchase
 
 SOL, USDC = token.KNOWN[0], token.KNOWN[1]
+
+
+def terms(body: bytes, content_type: str | None, tokens: token.Registry = token.ANY) -> Terms:
+    return validation.terms(body, content_type, tokens)
 
 
 def refused(body: bytes, content_type: str | None = JSON_TYPE) -> ClientError:
@@ -103,6 +109,44 @@ def test_missing_fields_have_their_agreed_words(missing: str, text: str) -> None
     assert (error.code, str(error)) == ("missing_fields", "tokenIn, tokenOut, amount required")
 
 
+@pytest.mark.parametrize("spelling", ["450", "450.0", '"450"', '"450.000000"', "4.5e2"])
+def test_an_output_to_buy_is_exact_base_units_in_any_spelling(spelling: str) -> None:
+    bought = Terms(SOL, USDC, 0, Decimal("0.02"), amount_out=450_000_000)
+    assert terms(purchase(amountOut=spelling), None) == bought
+    assert terms(purchase(amountOut=spelling, amount="null"), None) == bought
+    assert terms(purchase(amountOut=spelling, amount='""'), None) == bought
+
+
+@pytest.mark.parametrize("units", ["1", "442572077", str(2**64), "9" * 39])
+def test_bounds_are_base_units(units: str) -> None:
+    assert terms(order(minAmountOut=f'"{units}"'), None).min_amount_out == int(units)
+    assert terms(purchase(maxAmountIn=f'"{units}"'), None).max_amount_in == int(units)
+
+
+def test_bounds_that_are_null_are_not_given() -> None:
+    assert terms(order(amountOut="null", minAmountOut="null", maxAmountIn="null"), None) == terms(order(), None)
+    assert terms(purchase(minAmountOut="null", maxAmountIn="null"), None) == terms(purchase(), None)
+
+
+def test_bounds_and_wanted_outputs_make_other_orders() -> None:
+    bodies = [order(), order(minAmountOut='"1"'), order(minAmountOut='"2"'), purchase(), purchase(maxAmountIn='"1"')]
+    found = [terms(body, None) for body in bodies]
+    assert len({each.digest() for each in found}) == len(bodies)
+    for each in found:
+        assert Terms.read(msgspec.json.encode(each)) == each
+
+
+def test_both_amounts_are_named() -> None:
+    error = refused(order(amountOut="450"))
+    assert error.code == "two_amounts"
+    assert "amount and amountOut" in str(error)
+
+
+def test_a_bound_beside_the_other_amount_is_named() -> None:
+    assert str(refused(purchase(minAmountOut='"1"'))) == "minAmountOut goes with amount, which is not given"
+    assert str(refused(order(maxAmountIn='"1"'))) == "maxAmountIn goes with amountOut, which is not given"
+
+
 def test_unknown_fields_are_named() -> None:
     error = refused(order(side='"buy"', price="1"))
     assert error.code == "unknown_field"
@@ -164,9 +208,14 @@ def test_an_edge_that_replaces_bad_bytes_changes_no_code(hostile: Body) -> None:
     assert refused(replaced, hostile.content_type).code == hostile.code
 
 
-@pytest.mark.parametrize("field", ["tokenIn", "tokenOut", "amount", "slippageTolerance"])
+@pytest.mark.parametrize("field", ["tokenIn", "tokenOut", "amount", "slippageTolerance", "minAmountOut"])
 def test_a_wrong_type_names_its_field(field: str) -> None:
     assert str(refused(order(**{field: "[]"}))).startswith(field)
+
+
+@pytest.mark.parametrize("field", ["tokenIn", "tokenOut", "amountOut", "slippageTolerance", "maxAmountIn"])
+def test_a_wrong_type_of_a_purchase_names_its_field(field: str) -> None:
+    assert str(refused(purchase(**{field: "[]"}))).startswith(field)
 
 
 @given(st.text(alphabet=st.characters(), max_size=300) | st.text(alphabet="~!az", max_size=300))
@@ -256,7 +305,8 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
-_FIELDS = st.sampled_from(["tokenIn", "tokenOut", "amount", "slippageTolerance", "extra"])
+_NAMES = ["tokenIn", "tokenOut", "amount", "amountOut", "slippageTolerance", "minAmountOut", "maxAmountIn", "extra"]
+_FIELDS = st.sampled_from(_NAMES)
 
 
 def _only_client_errors(body: bytes, content_type: str | None) -> None:
@@ -266,7 +316,10 @@ def _only_client_errors(body: bytes, content_type: str | None) -> None:
         assert error.code in set(Fault)
         assert str(error).isascii()
         return
-    assert 0 < accepted.amount <= MAX_BASE_UNITS
+    assert bool(accepted.amount) != bool(accepted.amount_out)
+    assert 0 < accepted.amount + accepted.amount_out <= MAX_BASE_UNITS
+    assert not (accepted.min_amount_out and accepted.amount_out)
+    assert not (accepted.max_amount_in and accepted.amount)
     assert 0 <= accepted.slippage_tolerance < 1
     assert accepted.token_in != accepted.token_out
 
@@ -287,6 +340,13 @@ def test_any_damage_to_an_order_is_accepted_or_refused(at: int, cut: int, insert
     _only_client_errors(body[:at] + inserted + body[at + cut :], JSON_TYPE)
 
 
-@given(_FIELDS, st.text(alphabet="0123456789.eE+-", min_size=1, max_size=12), st.booleans())
-def test_any_numeral_is_accepted_or_refused(field: str, numeral: str, as_string: bool) -> None:
-    _only_client_errors(order(**{field: f'"{numeral}"' if as_string else numeral}), JSON_TYPE)
+@given(
+    st.sampled_from([order, purchase]),
+    _FIELDS,
+    st.text(alphabet="0123456789.eE+-", min_size=1, max_size=12),
+    st.booleans(),
+)
+def test_any_numeral_is_accepted_or_refused(
+    post: Callable[..., bytes], field: str, numeral: str, as_string: bool
+) -> None:
+    _only_client_errors(post(**{field: f'"{numeral}"' if as_string else numeral}), JSON_TYPE)

@@ -23,3 +23,10 @@ INSERT INTO simulated_swaps (tx_id, order_id, outcome, sent_at, lands_at, valid_
 SELECT %(tx_id)s, %(order_id)s, 'dead', engine_now(), engine_now(), %(valid_until)s
 WHERE engine_now() > %(valid_until)s
 ON CONFLICT (tx_id) DO NOTHING
+
+-- name: drop
+-- Its sender gives a transaction up, which it could not try: what has its id already stays.
+INSERT INTO simulated_swaps (tx_id, order_id, outcome, reason, sent_at, lands_at, valid_until)
+SELECT %(tx_id)s, %(order_id)s, 'untried', 'its pools were in use, so it was not tried', engine_now(), engine_now(),
+       %(valid_until)s
+ON CONFLICT (tx_id) DO NOTHING

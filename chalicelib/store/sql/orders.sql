@@ -86,7 +86,7 @@ WITH locked AS (
     FROM judged j
     -- By the array too, here and below: joined to the rows alone, a planner that knows little reads all orders instead.
     WHERE o.id = ANY(%(ids)s) AND o.id = j.id AND j.verdict IN ('claimed', 'suspect', 'exhausted')
-    RETURNING o.id, o.claim_token, o.payload::text AS payload, o.status, o.attempts, o.last_seq, o.last_update
+    RETURNING o.id, o.claim_token, o.payload::text AS payload, o.status, o.attempts, o.last_seq, o.last_update, o.bound
 )
 SELECT j.id, j.verdict, j.counted, j.open_tx,
        greatest(0, ceil(extract(epoch FROM
@@ -97,7 +97,7 @@ SELECT j.id, j.verdict, j.counted, j.open_tx,
        CASE WHEN t.last_seq > 1 THEN
            (SELECT json_agg(json_build_array(e.status, (extract(epoch FROM e.ts) * 1000)::bigint) ORDER BY e.seq)::text
             FROM order_events e WHERE e.order_id = t.id) END,
-       j.parked_at IS NOT NULL
+       j.parked_at IS NOT NULL, t.bound
 FROM judged j LEFT JOIN touched t USING (id)
 
 -- name: give_back
@@ -122,6 +122,7 @@ WITH input AS MATERIALIZED (
     UPDATE orders o SET
         last_seq = i.last_seq, status = i.status, last_update = i.last_update, attempts = i.attempts,
         failure_reason = i.failure_reason, tx_hash = i.tx_hash, open_tx = i.open_tx, outcome = i.outcome,
+        bound = coalesce(o.bound, (i.submission->>'bound')::numeric),
         lease_until = CASE WHEN NOT i.released THEN o.lease_until END,
         next_try_at = engine_now() + i.next_try_ms * interval '1 millisecond',
         enqueued_at = CASE WHEN i.released THEN engine_now() ELSE o.enqueued_at END,

@@ -5,44 +5,43 @@ from decimal import Decimal
 from typing import Protocol
 from uuid import UUID
 
+from chalicelib.domain.clock import Clock
 from chalicelib.domain.quote import Route
-from chalicelib.store.ledger import LedgerEntry, Swap
+from chalicelib.solana.clock import Clock as ChainClock
+from chalicelib.store.ledger import Swap
+from chalicelib.venues import ledger_chain
 from chalicelib.venues.base import Answer, Attempt, Outcome, Transaction
+from chalicelib.venues.ledger_chain import LANDING_SECONDS, VALID_MS, Entries
 from chalicelib.venues.simulated.draws import Draws
 
 # Sandbox tokens: as token_out, every attempt fails, or the first two do.
 ALWAYS_FAILS = "FAIL"
 FAILS_TWICE = "FLAKY"
 FLAKY_FAILURES = 2
-LANDING_SECONDS = (2.0, 3.0)
 # Share by which an execution may differ from its quote, either way.
 DRIFT = 0.004
-VALID_MS = 15_000
 
 
-class SwapLedger(Protocol):
+class SwapLedger(Entries, Protocol):
     """Where the chain keeps its transactions."""
 
     async def land(self, swap: Swap) -> None:
         """Take a transaction in, unless its id is known already or it comes too late."""
         ...
 
-    async def look(self, tx_id: str) -> LedgerEntry | None:
-        """What is known of a transaction."""
-        ...
-
-    async def tombstone(self, tx_id: str, order_id: UUID, valid_until: datetime) -> None:
-        """Decide that a transaction past its validity never lands, unless it is there."""
-        ...
-
 
 class SimulatedChain:
     """Decides what a swap will pay when it is sent, and tells once it has landed."""
 
-    def __init__(self, ledger: SwapLedger, draws: Draws, time_scale: float) -> None:
+    def __init__(self, ledger: SwapLedger, draws: Draws, clock: Clock, time_scale: float) -> None:
         self._ledger = ledger
         self._draws = draws
+        self._clock = clock
         self._time_scale = time_scale
+
+    def clock(self) -> ChainClock:
+        """The chain's time: its prices do not depend on slots."""
+        return ChainClock(slot=0, epoch=0, timestamp=int(self._clock.now().timestamp()))
 
     def prepare(self, attempt: Attempt, route: Route) -> Transaction:
         """Make the transaction of a route."""
@@ -52,17 +51,21 @@ class SimulatedChain:
     async def send(self, transaction: Transaction, valid_until: datetime) -> None:
         """Send it; returns at once."""
         attempt, route = transaction.attempt, transaction.route
-        venue = route.chosen.venue
+        venue, terms = route.chosen.venue, attempt.terms
         drift = 1 + Decimal(f"{self._draws.uniform(attempt, venue, 'drift', -DRIFT, DRIFT):.6f}")
-        amount_out = max(1, int(route.chosen.amount_out * drift))
-        reason = _sandbox_failure(attempt) or _slippage(route, amount_out)
+        amount_in, amount_out = route.chosen.amount_in, route.chosen.amount_out
+        if terms.amount_out:
+            amount_in = max(1, int(amount_in * drift))
+        else:
+            amount_out = max(1, int(amount_out * drift))
+        reason = _sandbox_failure(attempt) or route.objection(amount_in, amount_out)
         await self._ledger.land(
             Swap(
                 tx_id=transaction.tx_id,
                 order_id=attempt.order_id,
                 outcome=Outcome.REVERTED if reason else Outcome.SUCCEEDED,
                 venue=venue,
-                amount_in=attempt.terms.amount,
+                amount_in=amount_in,
                 amount_out=0 if reason else amount_out,
                 reason=reason,
                 delay=transaction.lands_after,
@@ -72,24 +75,11 @@ class SimulatedChain:
 
     async def ask(self, tx_id: str) -> Answer:
         """What became of it."""
-        entry = await self._ledger.look(tx_id)
-        if entry is None:
-            return Answer(outcome=Outcome.UNKNOWN)
-        if entry.wait > 0:
-            return Answer(outcome=Outcome.UNKNOWN, ask_again=entry.wait)
-        return Answer(
-            outcome=Outcome(entry.outcome),
-            venue=entry.venue or "",
-            amount_in=entry.amount_in or 0,
-            amount_out=entry.amount_out or 0,
-            reason=entry.reason or "",
-        )
+        return await ledger_chain.ask(self._ledger, tx_id)
 
     async def decide(self, tx_id: str, order_id: UUID, valid_until: datetime) -> Answer:
         """The same for one past `valid_until` that the chain has not seen: from now on it can't land any more."""
-        await self._ledger.tombstone(tx_id, order_id, valid_until)
-        # The unique key may have decided for the transaction, so what holds is read in a statement of its own.
-        return await self.ask(tx_id)
+        return await ledger_chain.decide(self._ledger, tx_id, order_id, valid_until)
 
 
 def _sandbox_failure(attempt: Attempt) -> str | None:
@@ -99,9 +89,3 @@ def _sandbox_failure(attempt: Attempt) -> str | None:
     if token == FAILS_TWICE and attempt.number <= FLAKY_FAILURES:
         return f"the sandbox token FLAKY fails its first {FLAKY_FAILURES} attempts"
     return None
-
-
-def _slippage(route: Route, amount_out: int) -> str | None:
-    if amount_out >= route.min_amount_out:
-        return None
-    return f"slippage exceeded: {amount_out} is less than the minimum of {route.min_amount_out} base units"

@@ -19,6 +19,11 @@ class Draws:
             return low + (high - low) * fraction(self._entropy)
         return low + (high - low) * int.from_bytes(self._digest(attempt, venue, purpose)[:8], "big") / 2**64
 
+    def lasting(self, attempt: Attempt, venue: str, purpose: str, low: float, high: float) -> float:
+        """A draw that is the same for all attempts at an order, with a seed and without."""
+        digest = sha256(f"{self._seed}|{attempt.order_id.hex}|{venue}|{purpose}".encode()).digest()
+        return low + (high - low) * int.from_bytes(digest[:8], "big") / 2**64
+
     def tx_id(self, attempt: Attempt) -> str:
         """A transaction id: MOCKTX_ and 24 hexadecimal digits."""
         if not self._seed:

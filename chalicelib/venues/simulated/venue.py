@@ -1,14 +1,14 @@
-"""Simulated venues: a quote near a reference price, after a plausible delay."""
+"""Simulated venues: a price near a reference, after a plausible delay."""
 
+from collections.abc import Collection
 from decimal import Decimal
 from hashlib import sha256
 
 from chalicelib.domain.clock import Clock
-from chalicelib.domain.errors import QuoteUnavailable
-from chalicelib.domain.quote import Quote
 from chalicelib.domain.token import Token
 from chalicelib.venues.base import Attempt
 from chalicelib.venues.simulated.draws import Draws
+from chalicelib.venues.simulated.pool import SimulatedPool
 
 # US dollars for one token.
 REFERENCE = {
@@ -53,23 +53,24 @@ class SimulatedVenue:
         self._clock = clock
         self._time_scale = time_scale
 
-    async def quote(self, attempt: Attempt) -> Quote:
-        """What it would pay now. Raises QuoteUnavailable where that rounds to nothing."""
+    async def pools(self, attempt: Attempt, mints: Collection[str]) -> list[SimulatedPool]:
+        """One that trades the order's two tokens for each other."""
         await self._clock.sleep(self._draw(attempt, "delay", *QUOTE_SECONDS) * self._time_scale)
-        terms = attempt.terms
-        rate = reference(terms.token_in) / reference(terms.token_out)
-        band = 1 + Decimal(f"{self._draw(attempt, 'band', -BAND, BAND):.6f}")
-        decimals = terms.token_out.decimals - terms.token_in.decimals
-        amount_out = int((terms.amount * rate * band * (1 - self._fee)).scaleb(decimals))
-        if amount_out == 0:
-            raise QuoteUnavailable(f"{self.name}: the output would round to zero")
-        return Quote(
-            venue=self.name,
-            amount_in=terms.amount,
-            amount_out=amount_out,
-            fee=self._fee,
-            liquidity=int(int(self._draw(attempt, "depth", *DEPTH)) / reference(terms.token_in)),
-        )
+        sold, bought = attempt.terms.token_in, attempt.terms.token_out
+        dollars = reference(sold)
+        # The same for each attempt: an order is held to what its first one was quoted.
+        band = 1 + Decimal(f"{self._draws.lasting(attempt, self.name, 'band', -BAND, BAND):.6f}")
+        depth = int(self._draw(attempt, "depth", *DEPTH)) / dollars
+        return [
+            SimulatedPool(
+                address=f"simulated {self.name}",
+                venue=self.name,
+                mints=(sold.key, bought.key),
+                rate=(dollars / reference(bought) * band).scaleb(bought.decimals - sold.decimals),
+                fee=self._fee,
+                depth=int(depth.scaleb(sold.decimals)),
+            )
+        ]
 
     def _draw(self, attempt: Attempt, purpose: str, low: float, high: float) -> float:
         return self._draws.uniform(attempt, self.name, purpose, low, high)

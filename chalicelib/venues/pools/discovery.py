@@ -1,0 +1,74 @@
+"""Which pools of the chain trade two tokens for each other."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from chalicelib.domain import base58
+from chalicelib.solana.account import Account, discriminator
+from chalicelib.solana.address import BYTES
+from chalicelib.solana.rpc import MOST_ACCOUNTS, Window, together
+from chalicelib.venues.pools.programs import Program
+
+# Two mints, in the order of their texts.
+Pair = tuple[str, str]
+
+# So many pools of a program are traded with: the deepest. With their parts they just fit into one call.
+MOST_POOLS = 8
+# The balances of so many are compared.
+MOST_COMPARED = 500
+# Where a token account has its amount.
+_AMOUNT = Window(64, 8)
+
+
+class Node(Protocol):
+    """Where accounts are asked for. Raises RpcUnavailable by `until`, a time of the loop."""
+
+    async def accounts(
+        self, addresses: Sequence[str], until: float, *, least_slot: int = 0, window: Window | None = None
+    ) -> tuple[int, dict[str, Account | None]]:
+        """At most 100 accounts and the slot that they are of, by address; None where there is none."""
+        ...
+
+    async def program_accounts(
+        self, program: str, until: float, *, size: int, parts: Mapping[int, str], window: Window
+    ) -> list[Account]:
+        """The accounts of a program that have this size, and at these offsets these bytes, in base58."""
+        ...
+
+
+async def deepest_pools(node: Node, program: Program, pair: Pair, until: float) -> list[str]:
+    """The addresses of a program's deepest pools of a pair. Raises RpcUnavailable."""
+    one, other = await together(_vaults(node, program, mints, until) for mints in (pair, pair[::-1]))
+    # In each the first vault is of the pair's first mint.
+    vaults = {**one, **{address: (y, x) for address, (x, y) in other.items()}}
+    compared = sorted(vaults)[:MOST_COMPARED]
+    if len(compared) <= MOST_POOLS:
+        return compared
+    amounts = await _amounts(node, [vault for address in compared for vault in vaults[address]], until)
+    held = {address: (amounts[vaults[address][0]], amounts[vaults[address][1]]) for address in compared}
+    all_x, all_y = (sum(each[side] for each in held.values()) for side in range(2))
+    # By their shares in what all hold of either token: a pool may well hold only one of them.
+    return sorted(compared, key=lambda address: (-held[address][0] * all_y - held[address][1] * all_x, address))[
+        :MOST_POOLS
+    ]
+
+
+async def _vaults(node: Node, program: Program, mints: Pair, until: float) -> dict[str, tuple[str, str]]:
+    """The two vaults of each pool that has these mints as its tokens 0 and 1."""
+    marks = {0: base58.encode(discriminator(program.kind)), **dict(zip(program.mints_at, mints, strict=True))}
+    found = await node.program_accounts(
+        program.address, until, size=program.size, parts=marks, window=Window(program.vaults_at, 2 * BYTES)
+    )
+    # Whoever answers with something else has no such pools.
+    return {each.pubkey: (each.address(0), each.address(BYTES)) for each in found if len(each.data) == 2 * BYTES}
+
+
+async def _amounts(node: Node, vaults: Sequence[str], until: float) -> dict[str, int]:
+    """What token accounts hold; those that are none hold nothing."""
+    chunks = [vaults[start : start + MOST_ACCOUNTS] for start in range(0, len(vaults), MOST_ACCOUNTS)]
+    found = await together(node.accounts(chunk, until, window=_AMOUNT) for chunk in chunks)
+    return {
+        vault: int.from_bytes(account.data, "little") if account else 0
+        for _, accounts in found
+        for vault, account in accounts.items()
+    }

@@ -1,0 +1,270 @@
+"""Pools of the chain, asked for when an order wants them, and never quoted when they are too old."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from typing import NoReturn, Protocol
+
+import msgspec
+
+from chalicelib.domain.clock import Clock
+from chalicelib.domain.errors import EngineError, PoolRefused, QuoteUnavailable, RpcUnavailable, StaleState
+from chalicelib.domain.pool import StoredPool
+from chalicelib.solana import address as addresses
+from chalicelib.solana.account import Account
+from chalicelib.solana.clock import Clock as ChainClock
+from chalicelib.solana.rpc import together
+from chalicelib.store.pools import Snapshot
+from chalicelib.venues.base import Attempt
+from chalicelib.venues.pool import Curve, Fill, Quoting
+from chalicelib.venues.pools.discovery import Node, Pair, deepest_pools
+from chalicelib.venues.pools.loading import Loader
+from chalicelib.venues.pools.programs import PROGRAMS, Program
+from chalicelib.venues.pools.sharing import Sharing
+from chalicelib.venues.pools.shelf import Shelved
+from chalicelib.venues.pools.time import ChainTime
+
+# Within the time that a router gives a venue, so that a venue can say what it waited for.
+ASKING_SECONDS = 1.7
+# Of which finding a pair's pools may take this share.
+FINDING_SHARE = 0.7
+# Pools that were read a moment ago are not read again.
+RELOAD_SECONDS = 1.0
+# A pair's pools are found anew after so long, or where that failed after the shorter time.
+REDISCOVERY_SECONDS = 300.0
+REDISCOVERY_TRY_SECONDS = 15.0
+# So many pairs a container knows.
+MOST_PAIRS = 500
+
+_BY_VENUE = {program.venue: program for program in PROGRAMS}
+
+
+class PoolStore(Protocol):
+    """Where pools are kept."""
+
+    async def between(self, mints: Collection[str]) -> Sequence[StoredPool]:
+        """The pools that trade some of these mints for each other."""
+        ...
+
+    async def keep(self, snapshots: Sequence[Snapshot]) -> None:
+        """Store pools that are new, and newer accounts of live ones."""
+        ...
+
+
+class Pools(Protocol):
+    """Where pools are found decoded."""
+
+    async def between(self, mints: Collection[str]) -> list[Shelved]:
+        """The pools that trade some of these mints for each other, as they are now."""
+        ...
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The oldest state that a quote may use: in slots behind the newest one known, and in seconds since it was read."""
+
+    slots: int
+    seconds: float
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """A pool, or all of a pair, that cannot be quoted now: whoever plans with it is told why."""
+
+    address: str
+    venue: str
+    mints: Pair
+    error: PoolRefused
+
+    def curve(self, zero_for_one: bool, clock: ChainClock) -> Curve:
+        """Raises PoolRefused."""
+        self._refuse()
+
+    def fill(self, amount_in: int, zero_for_one: bool, clock: ChainClock) -> Fill:
+        """Raises PoolRefused."""
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise self.error
+
+
+class _Known:
+    """What a container knows of a pair. Times are the holder's monotonic clock's."""
+
+    def __init__(self) -> None:
+        # With their programs, by address; None while they were not found.
+        self.pools: dict[str, Program] | None = None
+        self.find_again_at = float("-inf")
+        self.read_again_at = float("-inf")
+        self.last: dict[str, Account] = {}
+        self.broken: dict[str, str] = {}
+        # Why the pools were not read just now; and why those of a venue may not be all, by its name.
+        self.error: RpcUnavailable | None = None
+        self.unfound: dict[str, RpcUnavailable] = {}
+
+
+class LivePools:
+    """Sees to it that the pools of pairs are stored as the chain has them now."""
+
+    def __init__(
+        self,
+        *,
+        node: Node,
+        store: PoolStore,
+        shelf: Pools,
+        time: ChainTime,
+        clock: Clock,
+        limits: Limits,
+        seconds: float = ASKING_SECONDS,
+    ) -> None:
+        self._node = node
+        self._store = store
+        self._shelf = shelf
+        self._time = time
+        self._clock = clock
+        self._limits = limits
+        self._seconds = seconds
+        self._loader = Loader(node, time, clock)
+        self._refreshing: Sharing[Pair, _Known] = Sharing()
+        # The latest asked for last.
+        self._pairs: dict[Pair, _Known] = {}
+
+    async def fresh(self, mints: Collection[str]) -> None:
+        """Nothing: whoever lists pools sees those that orders have asked for."""
+
+    async def between(self, pairs: Collection[Pair]) -> list[Quoting]:
+        """The pools of all programs that trade these pairs; those that can't be quoted say why.
+
+        Raises RpcUnavailable where nothing is known of any pair.
+        """
+        asked = await together(self._refreshing.of(pair, partial(self._refresh, pair)) for pair in pairs)
+        known = dict(zip(pairs, asked, strict=True))
+        errors = [each.error for each in asked if each.error]
+        shelved = await self._shelf.between({mint for pair in pairs for mint in pair}) if pairs else []
+        stored = [each for each in shelved if each.stored.live and _pair(*each.mints) in known]
+        newest = max([self._loader.newest_slot, *(each.stored.slot for each in stored)])
+        found: list[Quoting] = []
+        for pool in stored:
+            own = known[_pair(*pool.mints)]
+            if (why := self._objection(pool.stored, newest, own)) is None:
+                found.append(pool)
+            # Others were found once, and are not among the deepest any more.
+            elif own.pools is None or pool.address in own.pools:
+                found.append(LeftOut(pool.address, pool.venue, pool.mints, StaleState(why)))
+        there = {pool.address for pool in found}
+        for pair, each in known.items():
+            for address, why in each.broken.items():
+                if address not in there and each.pools and address in each.pools:
+                    found.append(LeftOut(address, each.pools[address].venue, pair, PoolRefused(why)))
+        if not found and errors:
+            raise RpcUnavailable(str(errors[0]))
+        return [*found, *self._unread(known, found)]
+
+    def _unread(self, known: dict[Pair, _Known], found: Sequence[Quoting]) -> list[Quoting]:
+        """Stand-ins for a venue's pools of a pair where none is known because they could not be asked for."""
+        there = {(_pair(*pool.mints), pool.venue) for pool in found}
+        return [
+            LeftOut(f"{venue}'s pools of {' and '.join(pair)}", venue, pair, PoolRefused(str(error)))
+            for pair, each in known.items()
+            for venue in _BY_VENUE
+            if (pair, venue) not in there and (error := each.unfound.get(venue) or each.error)
+        ]
+
+    def _objection(self, pool: StoredPool, newest: int, known: _Known) -> str | None:
+        """Why a pool is too old; None where it isn't."""
+        slots, most = newest - pool.slot, self._limits
+        if slots <= most.slots and pool.age <= most.seconds:
+            return None
+        why = f"it was read {pool.age:.1f} s ago, {slots} slots behind"
+        reason = known.broken.get(pool.address) or known.error
+        return f"{why}; {reason}" if reason else why
+
+    async def _refresh(self, pair: Pair) -> _Known:
+        """Read a pair's pools anew, unless somebody just did."""
+        known = self._pairs[pair] = self._pairs.pop(pair) if pair in self._pairs else _Known()
+        while len(self._pairs) > MOST_PAIRS:
+            del self._pairs[next(iter(self._pairs))]
+        if self._clock.monotonic() < known.read_again_at:
+            return known
+        now = asyncio.get_running_loop().time()
+        stored = [pool for pool in await self._store.between(pair) if pool.live]
+        try:
+            pools = await self._find(pair, known, stored, now + FINDING_SHARE * self._seconds)
+            if pools and not self._just_read(stored):
+                loaded = await self._loader.load(pools, known.last, now + self._seconds)
+                known.broken = loaded.broken
+                if loaded.snapshots:
+                    await self._store.keep(loaded.snapshots)
+                known.read_again_at = self._clock.monotonic() + RELOAD_SECONDS
+            known.error = None
+        except RpcUnavailable as error:
+            known.error = error
+        return known
+
+    def _just_read(self, stored: Sequence[StoredPool]) -> bool:
+        """Whether another container did so; without the chain's time its pools are of no use."""
+        return self._time.known and min((pool.age for pool in stored), default=RELOAD_SECONDS) < RELOAD_SECONDS
+
+    async def _find(
+        self, pair: Pair, known: _Known, stored: Sequence[StoredPool], until: float
+    ) -> Mapping[str, Program]:
+        """A pair's pools. Where they can't be found anew, those of before, or those that are stored, will do."""
+        if known.pools is not None and self._clock.monotonic() < known.find_again_at:
+            return known.pools
+        before = {pool.address: _BY_VENUE[pool.venue] for pool in stored} if known.pools is None else known.pools
+        found = await together(self._search(program, pair, until) for program in PROGRAMS)
+        known.unfound = {
+            program.venue: error
+            for program, error in zip(PROGRAMS, found, strict=True)
+            if isinstance(error, RpcUnavailable)
+        }
+        if not before and len(known.unfound) == len(PROGRAMS):
+            raise known.unfound[PROGRAMS[0].venue]
+        known.pools = {address: program for address, program in before.items() if program.venue in known.unfound}
+        for program, addresses_found in zip(PROGRAMS, found, strict=True):
+            if not isinstance(addresses_found, RpcUnavailable):
+                known.pools |= dict.fromkeys(addresses_found, program)
+        wait = REDISCOVERY_TRY_SECONDS if known.unfound else REDISCOVERY_SECONDS
+        known.find_again_at = self._clock.monotonic() + wait
+        return known.pools
+
+    async def _search(self, program: Program, pair: Pair, until: float) -> list[str] | RpcUnavailable:
+        """A program's pools, or why they can't be had: it must not keep another's from being found."""
+        try:
+            return await deepest_pools(self._node, program, pair, until)
+        except RpcUnavailable as error:
+            return error
+
+
+class LiveVenue:
+    """A venue of the pool market: the chain's pools of one program."""
+
+    def __init__(self, name: str, pools: LivePools) -> None:
+        self.name = name
+        self._pools = pools
+
+    async def pools(self, attempt: Attempt, mints: Collection[str]) -> list[Quoting]:
+        """Its pools on the ways from the one token to the other. Raises QuoteUnavailable."""
+        try:
+            found = await self._pools.between(_ways(attempt, mints))
+        except EngineError as error:
+            raise QuoteUnavailable(f"{self.name}: {error}") from error
+        return [pool for pool in found if pool.venue == self.name]
+
+
+def _ways(attempt: Attempt, mints: Collection[str]) -> list[Pair]:
+    """The pairs of an order's tokens with each other and with others; what is no address has no pools."""
+    ends = attempt.terms.token_in.key, attempt.terms.token_out.key
+    middles = [mint for mint in mints if mint not in ends]
+    pairs = [ends, *((end, middle) for middle in middles for end in ends)]
+    return sorted({_pair(*pair) for pair in pairs if all(map(_is_mint, pair))})
+
+
+def _pair(one: str, other: str) -> Pair:
+    return (one, other) if one < other else (other, one)
+
+
+def _is_mint(key: str) -> bool:
+    try:
+        addresses.to_bytes(key)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,18 @@
+"""What the simulated market trades: any token for any other, without pools that could be listed."""
+
+from chalicelib.domain.pool import StoredPool
+from chalicelib.domain.token import ANY, Registry
+
+
+class SimulatedCatalogue:
+    """Always the same."""
+
+    tokens = ANY
+
+    async def refreshed(self) -> Registry:
+        """The tokens that are known."""
+        return self.tokens
+
+    async def pools(self, after: str, limit: int) -> list[StoredPool]:
+        """None."""
+        return []

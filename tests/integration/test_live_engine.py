@@ -1,0 +1,52 @@
+"""Orders on the chain's pools, through the engine: traded with on paper, until the chain's next snapshot."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from chalicelib import bootstrap
+from chalicelib.bootstrap import LoopThread
+from chalicelib.venues.pools.directory import SANDBOX, accounts_in
+from tests.integration.node import Node, running
+from tests.integration.paper import Books
+from tests.integration.rig import Rig
+
+
+@pytest.fixture
+def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
+    """A node in a thread of its own, which the containers ask."""
+    loop, node = LoopThread(), Node(accounts_in(SANDBOX))
+    serving = running(node)
+    monkeypatch.setenv("MARKET", "pools")
+    monkeypatch.setenv("SOLANA_RPC_URL", loop.run(serving.__aenter__()))
+    yield node
+    loop.run(serving.__aexit__(None, None, None))
+    loop.close()
+
+
+def test_a_fill_belongs_to_its_snapshot_and_the_ledger_stays(node: Node, rig: Rig, database_url: str) -> None:
+    books = Books(database_url)
+    sold = rig.settle(rig.post(tokenIn="SOL", tokenOut="USDC", amount=900))
+    assert sold["status"] == "confirmed"
+    (swap,) = books.ledger()
+    before = books.versions()
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        filled = connection.execute("SELECT count(*) FROM pools WHERE state IS NOT NULL").fetchone()
+        assert filled is not None
+        assert filled[0] > 1
+        connection.execute("UPDATE pools SET read_at = read_at - interval '1 minute'")
+    # Another container finds the chain further on, where nobody has heard of the paper trade.
+    bootstrap.close()
+    node.slot += 150
+    again = rig.settle(rig.post(tokenIn="SOL", tokenOut="USDC", amount=900))
+    assert again["txHash"] != sold["txHash"]
+    paid = [
+        next(event["meta"]["amountOut"] for event in shown["events"] if event["status"] == "confirmed")
+        for shown in (sold, again)
+    ]
+    assert paid[0] == paid[1]
+    # Each was read twice, and those that were traded with were twice.
+    assert books.versions() == {pool: 2 * version for pool, version in before.items()}
+    assert swap in books.ledger()
+    assert len(books.ledger()) == 2

@@ -1,0 +1,69 @@
+"""Orders of tokens that a market knows, knows several of, or does not know."""
+
+import pytest
+
+from chalicelib.domain import token
+from chalicelib.domain.errors import ClientError, Fault, UnknownToken
+from chalicelib.domain.pool import StoredPool
+from chalicelib.intake.validation import asked, terms
+from tests.hostile import BODIES, order
+
+SOL, USDC = token.KNOWN[0], token.KNOWN[1]
+ETHER = [token.Token("ETH", 8, "7vfCXTUXx5WJV5JADk17DUJ4ksgau7utNKj4b963voxs"), token.Token("ETH", 6, "2" * 44)]
+
+
+@pytest.mark.parametrize("field", ["tokenIn", "tokenOut"])
+@pytest.mark.parametrize("text", ["FOO", "2" * 44, "fail"])
+def test_a_token_that_the_market_does_not_know_is_named(field: str, text: str) -> None:
+    with pytest.raises(UnknownToken, match=f"^{field} .*{text}") as caught:
+        terms(order(**{field: f'"{text}"'}), None, token.Registry())
+    assert caught.value.code == "unknown_token"
+
+
+@pytest.mark.parametrize("field", ["tokenIn", "tokenOut"])
+def test_a_symbol_of_several_mints_lists_them(field: str) -> None:
+    tokens = token.Registry([SOL, USDC, *ETHER])
+    with pytest.raises(ClientError, match=f"^{field} ") as caught:
+        terms(order(**{field: '"eth"'}), None, tokens)
+    assert caught.value.code == "ambiguous_token"
+    assert all(each.mint in str(caught.value) for each in ETHER)
+    for each in ETHER:
+        assert terms(order(tokenIn=f'"{each.mint}"'), None, tokens).token_in == each
+
+
+class Growing:
+    """A market that comes to know more when it is asked to look."""
+
+    def __init__(self, more: list[token.Token]) -> None:
+        self.tokens = token.Registry()
+        self.looks = 0
+        self._more = more
+
+    async def refreshed(self) -> token.Registry:
+        self.looks += 1
+        self.tokens = token.Registry([*token.KNOWN, *self._more])
+        return self.tokens
+
+    async def pools(self, after: str, limit: int) -> list[StoredPool]:
+        return []
+
+
+async def test_a_token_that_came_since_is_looked_for_and_a_known_one_is_not() -> None:
+    market = Growing([token.Token("2" * 44, 3, "2" * 44)])
+    assert await asked(order(), None, market) == terms(order(), None, market.tokens)
+    assert market.looks == 0
+    came = await asked(order(tokenIn=f'"{"2" * 44}"', amount="0.001"), None, market)
+    assert (came.token_in.decimals, came.amount, market.looks) == (3, 1, 1)
+    with pytest.raises(UnknownToken):
+        await asked(order(tokenOut='"FOO"'), None, market)
+    assert market.looks == 2
+
+
+async def test_what_else_is_wrong_with_a_body_looks_for_no_token() -> None:
+    market = Growing([])
+    for hostile in BODIES:
+        with pytest.raises(ClientError) as caught:
+            await asked(hostile.body, hostile.content_type, market)
+        assert caught.value.code in (hostile.code, Fault.UNKNOWN_TOKEN), hostile.name
+        assert market.looks == (caught.value.code == Fault.UNKNOWN_TOKEN), hostile.name
+        market.looks = 0
