@@ -187,12 +187,13 @@ def _with_fees(leg: Leg, pool: Quoting, clock: Clock) -> Leg:
 def _decision(terms: Terms, chosen: Quote, other: Quote | None) -> str:
     if other is None:
         return f"{chosen.venue}: the only quote"
+    rival = other.venue if other.venue != chosen.venue else f"another pool of {other.venue}"
     if terms.amount_out and chosen.amount_in == other.amount_in:
-        return f"{chosen.venue} and {other.venue} cost the same"
+        return f"{chosen.venue} and {rival} cost the same"
     if terms.amount_out:
         gain = (Decimal(other.amount_in) / chosen.amount_in - 1) * 100
-        return f"{chosen.venue} costs {gain:.3f} % less than {other.venue}"
+        return f"{chosen.venue} costs {gain:.3f} % less than {rival}"
     if chosen.amount_out == other.amount_out:
-        return f"{chosen.venue} and {other.venue} pay the same"
+        return f"{chosen.venue} and {rival} pay the same"
     gain = (Decimal(chosen.amount_out) / other.amount_out - 1) * 100
-    return f"{chosen.venue} pays {gain:.3f} % more than {other.venue}"
+    return f"{chosen.venue} pays {gain:.3f} % more than {rival}"

@@ -77,6 +77,11 @@ async def test_the_larger_output_wins_and_the_reason_says_by_how_much() -> None:
     assert route.best_single == 1010
 
 
+async def test_two_pools_of_one_venue_are_told_apart() -> None:
+    route = await quoted(wanted(), flat("Meteora", 1000, "m1"), flat("Meteora", 1010, "m2"))
+    assert route.decision == "Meteora pays 1.000 % more than another pool of Meteora"
+
+
 async def test_venues_are_asked_side_by_side_for_the_orders_tokens_and_the_middle_ones() -> None:
     both_asked = asyncio.Event()
 
