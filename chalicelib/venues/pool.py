@@ -51,8 +51,8 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     unspent: int = 0
 
 
-class Quoting(Protocol):
-    """What a router sees of a pool."""
+class Priced(Protocol):
+    """What there is to know of every pool."""
 
     @property
     def address(self) -> str:
@@ -73,28 +73,17 @@ class Quoting(Protocol):
         """What it pays. Raises PoolClosed, or InsufficientLiquidity where it is empty."""
         ...
 
+
+class Quoting(Priced, Protocol):
+    """What a router sees of a pool."""
+
     def fill(self, amount_in: int, zero_for_one: bool, clock: Clock) -> Fill:
         """What selling exactly so much comes to. Raises PoolRefused."""
         ...
 
 
-class Pool(Protocol):
+class Pool(Priced, Protocol):
     """A pool in one state. Its methods are pure: a swap returns the pool as it is afterwards."""
-
-    @property
-    def address(self) -> str:
-        """Its own."""
-        ...
-
-    @property
-    def venue(self) -> str:
-        """The name of its venue."""
-        ...
-
-    @property
-    def mints(self) -> tuple[str, str]:
-        """Token 0 and token 1."""
-        ...
 
     @property
     def decimals(self) -> tuple[int, int]:
@@ -103,10 +92,6 @@ class Pool(Protocol):
 
     def regime(self, clock: Clock) -> Hashable:
         """What of the time its curves depend on: they are good while this is the same. Raises PoolClosed."""
-        ...
-
-    def curve(self, zero_for_one: bool, clock: Clock) -> Curve:
-        """What it pays. Raises PoolClosed, or InsufficientLiquidity where it is empty."""
         ...
 
     def swap(self, amount_in: int, zero_for_one: bool, clock: Clock) -> tuple[Fill, Self]:
