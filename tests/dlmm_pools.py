@@ -3,10 +3,11 @@
 from hypothesis import strategies as st
 from msgspec import structs
 
+from chalicelib.domain.token import U64_MAX
 from chalicelib.solana.address import TOKEN_2022_PROGRAM
 from chalicelib.solana.clock import Clock
 from chalicelib.solana.mint import BASIS_POINTS, Mint, TransferFee
-from chalicelib.venues.meteora.bins import BINS_PER_ARRAY, U64_MAX, Bin, Pair, Snapshot
+from chalicelib.venues.meteora.bins import BINS_PER_ARRAY, Bin, Pair, Snapshot
 from chalicelib.venues.meteora.fees import FeeRules, Volatility
 from chalicelib.venues.meteora.pool import DlmmPool
 from chalicelib.venues.meteora.price import price_of

@@ -9,6 +9,8 @@ import msgspec
 from chalicelib.domain import base58
 
 UNKNOWN_DECIMALS = 9
+# Amounts on chain have 64 bits.
+U64_MAX = 2**64 - 1
 SYMBOL = re.compile(r"[A-Za-z0-9$._-]{1,20}")
 MINT = re.compile(rf"[{base58.ALPHABET}]{{32,44}}")
 MINT_BYTES = 32

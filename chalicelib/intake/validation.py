@@ -10,13 +10,11 @@ from decimal import Decimal
 from chalicelib.domain.errors import ClientError, Fault, UnknownToken, UnsupportedMediaType
 from chalicelib.domain.order import Terms
 from chalicelib.domain.strict_json import Number, parse, quoted, refuse_unknown
-from chalicelib.domain.token import Registry, Token
+from chalicelib.domain.token import U64_MAX, Registry, Token
 from chalicelib.venues.base import Catalogue
 
 BODY_LIMIT = 16 * 1024
-# Amounts are u64 on chain.
-MAX_BASE_UNITS = 2**64 - 1
-MAX_DIGITS = len(str(MAX_BASE_UNITS))
+MAX_DIGITS = len(str(U64_MAX))
 DEFAULT_SLIPPAGE = Decimal("0.01")
 # Every double between 0.000001 and 1 prints with fewer, and 1 - s stays exact in a default decimal context.
 MAX_SLIPPAGE_DECIMALS = 24
@@ -124,8 +122,8 @@ def _base_units(fields: dict[str, object], name: str, token: Token) -> int:
         )
     # Bounded, since an exponent may be as long as the text: ten to that many digits is too large already.
     units: int = mantissa * 10 ** min(shift, MAX_DIGITS)
-    if units > MAX_BASE_UNITS:
-        most = Decimal((0, tuple(map(int, str(MAX_BASE_UNITS))), -token.decimals))
+    if units > U64_MAX:
+        most = Decimal((0, tuple(map(int, str(U64_MAX))), -token.decimals))
         raise ClientError(Fault.AMOUNT_TOO_LARGE, f"{name} must be at most {most:f} {token.name}")
     return units
 

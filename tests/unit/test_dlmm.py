@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from chalicelib.domain.errors import PoolRefused, ZeroOutput
+from chalicelib.domain.token import U64_MAX
 from chalicelib.solana.clock import Clock
-from chalicelib.venues.meteora.bins import U64_MAX
 from chalicelib.venues.meteora.curve import DlmmCurve
 from chalicelib.venues.meteora.pool import DlmmPool
 from chalicelib.venues.meteora.walk import walk

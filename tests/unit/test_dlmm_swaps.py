@@ -6,10 +6,11 @@ import pytest
 from msgspec import structs
 
 from chalicelib.domain.errors import InsufficientLiquidity, ReserveShort, ZeroOutput
+from chalicelib.domain.token import U64_MAX
 from chalicelib.solana.address import TOKEN_PROGRAM
 from chalicelib.solana.clock import Clock
 from chalicelib.solana.mint import Mint, TransferFee
-from chalicelib.venues.meteora.bins import U64_MAX, Bin, Pair, Snapshot
+from chalicelib.venues.meteora.bins import Bin, Pair, Snapshot
 from chalicelib.venues.meteora.fees import FeeRules, Volatility
 from chalicelib.venues.meteora.pool import DlmmPool
 from chalicelib.venues.meteora.price import ONE

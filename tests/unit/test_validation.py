@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from chalicelib.domain import token
 from chalicelib.domain.errors import ClientError, Fault, UnsupportedMediaType
 from chalicelib.domain.order import Terms
+from chalicelib.domain.token import U64_MAX
 from chalicelib.intake import validation
-from chalicelib.intake.validation import BODY_LIMIT, MAX_BASE_UNITS, MAX_SLIPPAGE_DECIMALS, idempotency_key
+from chalicelib.intake.validation import BODY_LIMIT, MAX_SLIPPAGE_DECIMALS, idempotency_key
 from tests.hostile import BODIES, JSON_TYPE, SOL_MINT, USDC_MINT, Body, order, purchase
 
 SOL, USDC = token.KNOWN[0], token.KNOWN[1]
@@ -71,8 +72,8 @@ def test_an_amount_has_one_meaning_in_every_spelling(spelling: str) -> None:
         ("0.1", 100_000_000),
         ("0.30000000000000", 300_000_000),
         ('"1.50000000000000000000"', 1_500_000_000),
-        ("18446744073.709551615", MAX_BASE_UNITS),
-        ('"18446744073.7095516150"', MAX_BASE_UNITS),
+        ("18446744073.709551615", U64_MAX),
+        ('"18446744073.7095516150"', U64_MAX),
     ],
 )
 def test_amounts_are_exact_base_units(text: str, units: int) -> None:
@@ -239,7 +240,7 @@ def _spellings(units: int, decimals: int) -> list[str]:
     return [plain, f'"{plain}"', padded, f'"{padded}"', f"{units}e-{decimals}", f"{plain}E0", f"{plain}e+00"]
 
 
-@given(st.integers(1, MAX_BASE_UNITS), _TOKENS, _TOKENS, st.data())
+@given(st.integers(1, U64_MAX), _TOKENS, _TOKENS, st.data())
 def test_any_amount_survives_any_spelling(units: int, token_in: str, token_out: str, data: st.DataObject) -> None:
     assume(token_in != token_out)
     found = token.find(token_in)
@@ -252,7 +253,7 @@ def test_any_amount_survives_any_spelling(units: int, token_in: str, token_out: 
 
 # The two tokens, base units of the first, and slippage in units of its last decimal.
 Wanted = tuple[token.Token, token.Token, int, int]
-_NUMBERS = st.integers(1, MAX_BASE_UNITS) | st.sampled_from([1, 2, 10, 20, 10**9, 3 * 10**9])
+_NUMBERS = st.integers(1, U64_MAX) | st.sampled_from([1, 2, 10, 20, 10**9, 3 * 10**9])
 _SLIPPAGES = st.integers(0, 10**MAX_SLIPPAGE_DECIMALS - 1) | st.sampled_from([0, 1, 10**21, 10**22, 2 * 10**22])
 _TRADED = st.sampled_from([*token.KNOWN[:4], token.Token("FOO", 9), token.Token("2" * 44, 9, "2" * 44)])
 _WANTED = st.tuples(_TRADED, _TRADED, _NUMBERS, _SLIPPAGES).filter(lambda wanted: wanted[0] != wanted[1])
@@ -317,7 +318,7 @@ def _only_client_errors(body: bytes, content_type: str | None) -> None:
         assert str(error).isascii()
         return
     assert bool(accepted.amount) != bool(accepted.amount_out)
-    assert 0 < accepted.amount + accepted.amount_out <= MAX_BASE_UNITS
+    assert 0 < accepted.amount + accepted.amount_out <= U64_MAX
     assert not (accepted.min_amount_out and accepted.amount_out)
     assert not (accepted.max_amount_in and accepted.amount)
     assert 0 <= accepted.slippage_tolerance < 1

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from chalicelib.domain.errors import IncompleteState, InsufficientLiquidity
+from chalicelib.domain.token import U64_MAX
 from chalicelib.solana.mint import Mint
 from chalicelib.venues.meteora.fees import FeeRules, Volatility
 from chalicelib.venues.meteora.price import needed
 
 BINS_PER_ARRAY = 70
-U64_MAX = 2**64 - 1
 
 
 class Bin(msgspec.Struct, frozen=True):

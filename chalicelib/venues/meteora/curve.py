@@ -6,8 +6,9 @@ from functools import cached_property
 from typing import NamedTuple
 
 from chalicelib.domain.errors import InsufficientLiquidity, PoolRefused, ReserveShort, ZeroOutput
+from chalicelib.domain.token import U64_MAX
 from chalicelib.solana.mint import BASIS_POINTS, TransferFee
-from chalicelib.venues.meteora.bins import U64_MAX, Pair, Snapshot, bins_ahead
+from chalicelib.venues.meteora.bins import Pair, Snapshot, bins_ahead
 from chalicelib.venues.meteora.fees import PRECISION, Regime, before_fee
 from chalicelib.venues.meteora.price import ONE, needed, paid
 from chalicelib.venues.meteora.walk import takes_fee_of_input

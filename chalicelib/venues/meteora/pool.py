@@ -5,8 +5,9 @@ from typing import Self
 import msgspec
 
 from chalicelib.domain.errors import InsufficientLiquidity, MalformedAccount, PoolClosed, ReserveShort, ZeroOutput
+from chalicelib.domain.token import U64_MAX
 from chalicelib.solana.clock import Clock
-from chalicelib.venues.meteora.bins import U64_MAX, Bin, Pair, Snapshot
+from chalicelib.venues.meteora.bins import Bin, Pair, Snapshot
 from chalicelib.venues.meteora.curve import DlmmCurve
 from chalicelib.venues.meteora.fees import Regime, Volatility
 from chalicelib.venues.meteora.walk import Walk, takes_fee_of_input, walk

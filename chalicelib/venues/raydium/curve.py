@@ -10,9 +10,9 @@ from math import sqrt
 import msgspec
 
 from chalicelib.domain.errors import InsufficientLiquidity, ZeroOutput
+from chalicelib.domain.token import U64_MAX
 from chalicelib.solana.mint import BASIS_POINTS, TransferFee
 
-U64_MAX = 2**64 - 1
 # Fee rates are in millionths.
 MILLION = 10**6
 

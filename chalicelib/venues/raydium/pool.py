@@ -5,10 +5,11 @@ from typing import Self, TypeVar
 import msgspec
 
 from chalicelib.domain.errors import InsufficientLiquidity, PoolClosed
+from chalicelib.domain.token import U64_MAX
 from chalicelib.solana.clock import Clock
 from chalicelib.solana.mint import Mint, TransferFee
 from chalicelib.venues.pool import Fill
-from chalicelib.venues.raydium.curve import MILLION, U64_MAX, CpmmCurve, Flow
+from chalicelib.venues.raydium.curve import MILLION, CpmmCurve, Flow
 
 # Bit 2 of a pool's status: nobody may swap.
 SWAP_DISABLED = 4

@@ -4,10 +4,9 @@ from decimal import Decimal
 from fractions import Fraction
 
 from chalicelib.domain.errors import InsufficientLiquidity, PoolRefused, ZeroOutput
+from chalicelib.domain.token import U64_MAX
 from chalicelib.solana.clock import Clock
 from chalicelib.venues.pool import Fill
-
-U64_MAX = 2**64 - 1
 
 
 class FlatCurve:
