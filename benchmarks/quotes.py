@@ -1,7 +1,7 @@
 """`python -m benchmarks.quotes`: what quotes of pools and splits over pools take of one core."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from hashlib import sha256
 
 import msgspec
@@ -19,6 +19,7 @@ from chalicelib.venues.meteora.walk import walk
 from chalicelib.venues.pool import Curve, Pool
 from chalicelib.venues.pools.directory import SANDBOX, accounts_in
 from chalicelib.venues.raydium import state as cpmm
+from local.sandbox import contents
 
 REAL = "9t3EyC9FweyL7PBWvKz3mrXg8B9fwFc9SK3QxM4ENqhd"
 # The other DLMM pool: the same bins, with a lower fee.
@@ -68,9 +69,9 @@ def _calls() -> dict[str, Callable[[], object]]:
     """What is measured, by name."""
     real = accounts_in(SANDBOX)
     others = dict(real)
-    data = bytearray(real[REAL].data)
-    data[BASE_FACTOR] = OTHER_FACTOR.to_bytes(2, "little")
-    others[REAL] = msgspec.structs.replace(real[REAL], data=bytes(data))
+    changed = bytearray(real[REAL].data)
+    changed[BASE_FACTOR] = OTHER_FACTOR.to_bytes(2, "little")
+    others[REAL] = msgspec.structs.replace(real[REAL], data=bytes(changed))
     pool = dlmm.read(REAL, real)
     markets = [_cpmm_accounts(pool, number, reserves) for number, reserves in enumerate(RESERVES)]
 
@@ -101,21 +102,16 @@ def _calls() -> dict[str, Callable[[], object]]:
 def _cpmm_accounts(pool: DlmmPool, number: int, reserves: tuple[int, int]) -> dict[str, Account]:
     """The accounts of a CPMM pool that trades the same tokens as another pool."""
     names = [_address(name, number) for name in ("pool", "config", "vault 0", "vault 1")]
-    mints = [_account(mint, addresses.TOKEN_PROGRAM, 82, {44: bytes([6, 1])}) for mint in pool.mints]
-    config = _account(names[1], cpmm.PROGRAM, 236, {0: _discriminator("AmmConfig"), 12: FEE.to_bytes(8, "little")})
+    mints = [Account(mint, addresses.TOKEN_PROGRAM, contents(82, {44: bytes([6, 1])})) for mint in pool.mints]
+    config = Account(names[1], cpmm.PROGRAM, contents(236, {12: FEE.to_bytes(8, "little")}, "AmmConfig"))
     places = zip((8, 72, 104, 168, 200), (*names[1:], *pool.mints), strict=True)
-    held = _account(
-        names[0],
-        cpmm.PROGRAM,
-        637,
-        {0: _discriminator("PoolState")} | {at: addresses.to_bytes(name) for at, name in places},
-    )
+    own = {at: addresses.to_bytes(name) for at, name in places}
+    held = Account(names[0], cpmm.PROGRAM, contents(637, own, "PoolState"))
     vaults = [
-        _account(
+        Account(
             name,
             addresses.TOKEN_PROGRAM,
-            165,
-            {0: addresses.to_bytes(mint), 64: reserve.to_bytes(8, "little"), 108: b"\1"},
+            contents(165, {0: addresses.to_bytes(mint), 64: reserve.to_bytes(8, "little"), 108: b"\1"}),
         )
         for name, mint, reserve in zip(names[2:], pool.mints, reserves, strict=True)
     ]
@@ -124,18 +120,6 @@ def _cpmm_accounts(pool: DlmmPool, number: int, reserves: tuple[int, int]) -> di
 
 def _address(name: str, number: int) -> str:
     return base58.encode(sha256(f"{name} {number}".encode()).digest())
-
-
-def _discriminator(name: str) -> bytes:
-    return sha256(f"account:{name}".encode()).digest()[:8]
-
-
-def _account(pubkey: str, owner: str, length: int, parts: Mapping[int, bytes]) -> Account:
-    """An account of zeros but for some parts, by offset."""
-    data = bytearray(length)
-    for offset, part in parts.items():
-        data[offset : offset + len(part)] = part
-    return Account(pubkey, owner, bytes(data))
 
 
 def _calibrate() -> int:

@@ -95,10 +95,10 @@ def _raydium(pool: RaydiumPool) -> Iterator[tuple[str, Account]]:
         264: _raw(address.TOKEN_PROGRAM),
         331: bytes(token.decimals for token in tokens),
     }
-    yield "pool", Account(_made_up(pool.name), raydium.PROGRAM, _data(637, own, "PoolState"))
+    yield "pool", Account(_made_up(pool.name), raydium.PROGRAM, contents(637, own, "PoolState"))
     # Of the fee the protocol gets 12 %, a fund 4 %.
     rates = {12: _u64(pool.fee), 20: _u64(120_000), 28: _u64(40_000)}
-    yield "config", Account(config, raydium.PROGRAM, _data(236, rates, "AmmConfig"))
+    yield "config", Account(config, raydium.PROGRAM, contents(236, rates, "AmmConfig"))
     for index, (vault, token, amount) in enumerate(zip(vaults, tokens, pool.amounts, strict=True)):
         yield f"vault_{index}", _holding(vault, token, authority, amount * 10**token.decimals)
 
@@ -132,7 +132,7 @@ def _meteora(pool: MeteoraPool) -> Iterator[tuple[str, Account]]:
         88: _raw(x.mint) + _raw(y.mint) + _raw(reserves["reserve_x"]) + _raw(reserves["reserve_y"]),
         _BITMAP: bitmap.to_bytes(128, "little"),
     }
-    yield "lb_pair", Account(pair, meteora.PROGRAM, _data(904, own, "LbPair"))
+    yield "lb_pair", Account(pair, meteora.PROGRAM, contents(904, own, "LbPair"))
     for array in arrays:
         data = {8: array.to_bytes(8, "little", signed=True), 24: _raw(pair)}
         for place, bin_id in enumerate(range(array * BINS_PER_ARRAY, (array + 1) * BINS_PER_ARRAY)):
@@ -140,7 +140,7 @@ def _meteora(pool: MeteoraPool) -> Iterator[tuple[str, Account]]:
             data[_BINS + place * _BIN_BYTES] = amounts + price_of(bin_id, pool.bin_step).to_bytes(16, "little")
         yield (
             f"bin_array_{array}",
-            Account(meteora.array_address(pair, array), meteora.PROGRAM, _data(10_136, data, "BinArray")),
+            Account(meteora.array_address(pair, array), meteora.PROGRAM, contents(10_136, data, "BinArray")),
         )
     for index, (name, token) in enumerate(zip(reserves, (x, y), strict=True)):
         yield name, _holding(reserves[name], token, pair, sum(amounts[index] for amounts in held.values()))
@@ -148,16 +148,16 @@ def _meteora(pool: MeteoraPool) -> Iterator[tuple[str, Account]]:
 
 def _mint(token: Token) -> Account:
     """A plain mint of the SPL token program, without supply or authorities."""
-    return Account(token.mint, address.TOKEN_PROGRAM, _data(_MINT_BYTES, {44: bytes([token.decimals, 1])}))
+    return Account(token.mint, address.TOKEN_PROGRAM, contents(_MINT_BYTES, {44: bytes([token.decimals, 1])}))
 
 
 def _holding(pubkey: str, token: Token, owner: str, amount: int) -> Account:
     """A token account."""
-    contents = {0: _raw(token.mint) + _raw(owner) + _u64(amount), 108: b"\1"}
-    return Account(pubkey, address.TOKEN_PROGRAM, _data(_TOKEN_ACCOUNT_BYTES, contents))
+    held = {0: _raw(token.mint) + _raw(owner) + _u64(amount), 108: b"\1"}
+    return Account(pubkey, address.TOKEN_PROGRAM, contents(_TOKEN_ACCOUNT_BYTES, held))
 
 
-def _data(length: int, parts: Mapping[int, bytes], name: str = "") -> bytes:
+def contents(length: int, parts: Mapping[int, bytes], name: str = "") -> bytes:
     """An account's bytes: parts by their offsets, behind the discriminator of a named Anchor account."""
     data = bytearray(length)
     if name:
