@@ -14,7 +14,6 @@ from chalicelib.venues.pool import Pool
 from chalicelib.venues.pools.directory import SANDBOX, accounts_in, snapshots_in
 from chalicelib.venues.pools.programs import PROGRAMS
 from local.sandbox import SYNTHETIC, documents
-from tests.vectors import dlmm
 
 NOW = Clock(slot=2**62, epoch=2**62, timestamp=1_764_000_000)
 SOL, USDC, BONK = (token.mint for name in ("SOL", "USDC", "BONK") if (token := find(name)))
@@ -34,15 +33,6 @@ def between(pools: list[Pool], *mints: str) -> list[str]:
 def test_the_synthetic_files_are_what_the_script_writes() -> None:
     committed = {path.relative_to(SYNTHETIC): path.read_bytes() for path in SYNTHETIC.rglob("*") if path.is_file()}
     assert committed == documents()
-
-
-def test_the_real_files_hold_what_the_chain_had() -> None:
-    for folder in dlmm.POOLS.iterdir():
-        shipped = accounts_in(SANDBOX / "real" / folder.name)
-        bytes_of_the_chain = {path.read_bytes() for path in folder.glob("*.bin") if path.stem != "oracle"}
-        assert {account.data for account in shipped.values()} == bytes_of_the_chain
-        wanted = dlmm.accounts(folder.name)
-        assert shipped == {pubkey: wanted[pubkey] for pubkey in shipped}
 
 
 def test_sol_and_usdc_have_two_pools_of_each_program_and_bonk_trades_for_sol_alone(pools: list[Pool]) -> None:

@@ -12,7 +12,9 @@ from chalicelib.solana.account import Account
 from chalicelib.solana.clock import Clock
 from chalicelib.venues.meteora import state
 from chalicelib.venues.meteora.pool import DlmmPool
+from chalicelib.venues.pools.directory import accounts_in
 
+# A link to the sandbox's real pools.
 POOLS = Path(__file__).parents[1] / "data" / "pools"
 _MINT_BYTES, _TOKEN_ACCOUNT_BYTES = 82, 165
 _WRAPPED_SOL = "So11111111111111111111111111111111111111112"
@@ -59,10 +61,16 @@ def from_accounts(address: str) -> DlmmPool:
 
 
 def accounts(address: str) -> dict[str, Account]:
-    """A pool's accounts, by address."""
+    """A pool's accounts, by address: of the sandbox's files, or of raw ones where its folder has those."""
     folder = POOLS / address
-    pair = Account(address, state.PROGRAM, (folder / "lb_pair.bin").read_bytes())
-    found = [pair, _wrapped_sol()]
+    sol = _wrapped_sol()
+    return {sol.pubkey: sol} | (_raw(folder) if (folder / "lb_pair.bin").exists() else accounts_in(folder))
+
+
+def _raw(folder: Path) -> dict[str, Account]:
+    """Accounts of which there are only the bytes: what a file is called tells the account."""
+    pair = Account(folder.name, state.PROGRAM, (folder / "lb_pair.bin").read_bytes())
+    found = [pair]
     names = ("token_x_mint", "token_y_mint", "reserve_x", "reserve_y")
     for name, pubkey in zip(names, state.parts(pair), strict=False):
         if (file := folder / f"{name}.bin").exists():
@@ -70,7 +78,7 @@ def accounts(address: str) -> dict[str, Account]:
     for file in folder.glob("bin_array_*.bin"):
         data = file.read_bytes()
         index = int.from_bytes(data[8:16], "little", signed=True)
-        found.append(Account(state.array_address(address, index), state.PROGRAM, data))
+        found.append(Account(state.array_address(folder.name, index), state.PROGRAM, data))
     return {account.pubkey: account for account in found}
 
 
