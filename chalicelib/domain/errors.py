@@ -108,6 +108,10 @@ class Unavailable(EngineError):
     """The database or a queue cannot be reached. But for OutcomeUnknown, nothing happened."""
 
 
+class PoolsUnreadable(EngineError):
+    """The market's own pools cannot be read: an operator must mend the file or the setting that the message names."""
+
+
 class OutcomeUnknown(Unavailable):
     """A write was sent and its reply was lost: whether it happened must be asked."""
 

@@ -18,6 +18,7 @@ from chalicelib.domain.errors import (
     NoRoute,
     NotFound,
     OrderInDoubt,
+    PoolsUnreadable,
     QueueError,
     StatementRefused,
     TooLarge,
@@ -134,11 +135,12 @@ def pools(request: Request) -> Reply:
 
 
 def health() -> Reply:
-    """GET /api/health: whether the database and the queue can be reached; 503 if not."""
+    """GET /api/health: whether database and queue can be reached, and the market's pools be read; 503 if not."""
 
     async def work(parts: Engine) -> Reply:
         database: dict[str, Any] = {"reached": False}
         queue: dict[str, Any] = {"reached": False}
+        market: dict[str, Any] = {"ready": False}
         try:
             database = {"reached": True, "migration": await parts.orders.migration()}
         except (Unavailable, StatementRefused) as error:
@@ -147,9 +149,17 @@ def health() -> Reply:
             queue = {"reached": True, "messages": await parts.orders_queue.backlog()}
         except QueueError as error:
             parts.telemetry.failure("health: queue", error)
-        well = database["reached"] and queue["reached"]
+        try:
+            await parts.catalogue.refreshed()
+            market = {"ready": True}
+        except PoolsUnreadable as error:
+            market["reason"] = str(error)
+            parts.telemetry.failure("health: market", error)
+        except (Unavailable, StatementRefused) as error:
+            parts.telemetry.failure("health: market", error)
+        well = database["reached"] and queue["reached"] and market["ready"]
         status = "ok" if well else "degraded"
-        body = {"status": status, "version": __version__, "database": database, "queue": queue}
+        body = {"status": status, "version": __version__, "database": database, "queue": queue, "market": market}
         return _json(200 if well else UNAVAILABLE, body)
 
     return _reply(work)
@@ -189,9 +199,12 @@ def _reply(work: Callable[[Engine], Awaitable[Reply]]) -> Reply:
             return _json(UNAVAILABLE, body)
         except KeyInDoubt as error:
             return _json(UNAVAILABLE, {"error": str(error), "code": "outcome_unknown"})
-        except (Unavailable, StatementRefused) as error:
+        except (Unavailable, StatementRefused, PoolsUnreadable) as error:
             parts.telemetry.failure("request refused", error)
             body = {"error": "the engine cannot reach its database, try again", "code": "unavailable"}
+            if isinstance(error, PoolsUnreadable):
+                # Which file it is, and what is wrong with it, is the operator's business.
+                body = {"error": "the market's pools cannot be read, try again later", "code": "market_unavailable"}
             return _json(UNAVAILABLE, body)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets JSON and the log a traceback
             parts.telemetry.defect("request failed", error)

@@ -147,13 +147,29 @@ def test_a_broken_directory_is_the_reason_of_the_order(rig: Rig, tmp_path: Path)
     assert rig.settle(rig.post())["status"] == "confirmed"
 
 
-def test_what_a_broken_directory_would_list_cannot_be_had_now(
+def test_a_broken_directory_is_told_to_clients_in_general_and_to_operators_by_its_file(
     rig: Rig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "notes.json").write_text("no account")
+    wrong = f"{tmp_path}/notes.json: no account of the Solana CLI"
     bootstrap.install(standing(pools_directory=str(tmp_path)))
     # A token that only its pools could tell.
     unlisted = Request(json.dumps(SOL_TO_USDC | {"tokenIn": next(iter(shipped()))}).encode())
     for asked in (rest.tokens, lambda: rest.pools(Request()), lambda: rest.execute(unlisted)):
-        assert asked().status == 503
-        assert "notes.json: no account of the Solana CLI" in capsys.readouterr().out
+        reply = asked()
+        assert (reply.status, "Retry-After" in reply.headers) == (503, True)
+        assert json.loads(reply.body) == {
+            "error": "the market's pools cannot be read, try again later",
+            "code": "market_unavailable",
+        }
+        assert wrong in capsys.readouterr().out
+    health = rest.health()
+    told = json.loads(health.body)
+    assert (health.status, told["status"], told["market"]["ready"]) == (503, "degraded", False)
+    assert (told["database"]["reached"], told["queue"]["reached"]) == (True, True)
+    assert told["market"]["reason"].startswith(wrong)
+    assert wrong in capsys.readouterr().out
+    # Mended, it is read without a restart.
+    (tmp_path / "notes.json").unlink()
+    assert (rest.health().status, json.loads(rest.health().body)["market"]) == (200, {"ready": True})
+    assert rest.tokens().status == 200

@@ -209,6 +209,7 @@ def test_health_tells_what_is_reached(rig: Rig, monkeypatch: pytest.MonkeyPatch)
     assert health["database"]["reached"] is True
     assert health["database"]["migration"].startswith("0")
     assert health["queue"] == {"reached": True, "messages": 1}
+    assert health["market"] == {"ready": True}
     rig.sqs.delete_queue(QueueUrl=rig.queues["orders"])
     reply = rest.health()
     assert (reply.status, json.loads(reply.body)["queue"]["reached"]) == (503, False)

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from chalicelib.domain.errors import ConfigurationError
+from chalicelib.domain.errors import PoolsUnreadable
 from chalicelib.domain.token import find
 from chalicelib.solana.account import Account
 from chalicelib.solana.clock import Clock
@@ -82,13 +82,13 @@ def rewritten(path: Path, **changes: object) -> None:
 @pytest.mark.parametrize("text", [b"", b"{}", b"not JSON", b'{"pubkey": "x", "account": {"owner": "y", "data": []}}'])
 def test_a_file_that_is_no_account_is_named(directory: Path, text: bytes) -> None:
     (directory / "notes.json").write_bytes(text)
-    with pytest.raises(ConfigurationError, match=r"notes\.json: "):
+    with pytest.raises(PoolsUnreadable, match=r"notes\.json: "):
         snapshots_in(directory)
 
 
 def test_a_file_that_cannot_be_read_is_named(directory: Path) -> None:
     (directory / "folder.json").mkdir()
-    with pytest.raises(ConfigurationError, match=r"folder\.json: "):
+    with pytest.raises(PoolsUnreadable, match=r"folder\.json: "):
         snapshots_in(directory)
 
 
@@ -96,7 +96,7 @@ def test_a_pool_that_lacks_an_account_names_its_file_and_the_account(directory: 
     vault = directory / "raydium-sol-usdc-1" / "vault_1.json"
     missing = Account.from_json(vault.read_bytes()).pubkey
     vault.unlink()
-    with pytest.raises(ConfigurationError, match=rf"raydium-sol-usdc-1/pool\.json: .*{missing}"):
+    with pytest.raises(PoolsUnreadable, match=rf"raydium-sol-usdc-1/pool\.json: .*{missing}"):
         snapshots_in(directory)
 
 
@@ -105,12 +105,12 @@ def test_a_pool_with_an_account_cut_short_names_its_file_and_the_account(directo
     path = directory / "raydium-sol-usdc-1" / f"{part}.json"
     account = Account.from_json(path.read_bytes())
     rewritten(path, data=account.data[:100])
-    with pytest.raises(ConfigurationError, match=rf"raydium-sol-usdc-1/pool\.json: .*{account.pubkey}"):
+    with pytest.raises(PoolsUnreadable, match=rf"raydium-sol-usdc-1/pool\.json: .*{account.pubkey}"):
         snapshots_in(directory)
 
 
 def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="nowhere: no such directory"):
+    with pytest.raises(PoolsUnreadable, match="nowhere: no such directory"):
         snapshots_in(tmp_path / "nowhere")
 
 

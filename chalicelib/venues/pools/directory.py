@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from chalicelib.domain.errors import ConfigurationError, IncompleteState, MalformedAccount
+from chalicelib.domain.errors import IncompleteState, MalformedAccount, PoolsUnreadable
 from chalicelib.solana.account import Account
 from chalicelib.store.pools import Snapshot
 from chalicelib.venues.pools.programs import PROGRAMS
@@ -24,7 +24,7 @@ class Keeping(Protocol):
 
 
 def accounts_in(directory: Path) -> dict[str, Account]:
-    """The accounts in all files of a directory and below, by address. Raises ConfigurationError naming the file.
+    """The accounts in all files of a directory and below, by address. Raises PoolsUnreadable naming the file.
 
     Of several files of one account that with the highest slot counts; one without a slot is the oldest.
     """
@@ -32,7 +32,7 @@ def accounts_in(directory: Path) -> dict[str, Account]:
 
 
 def snapshots_in(directory: Path) -> list[Snapshot]:
-    """The pools in a directory. Raises ConfigurationError naming the file of one that cannot be read, and why."""
+    """The pools in a directory. Raises PoolsUnreadable naming the file of one that cannot be read, and why."""
     files = _files(directory)
     accounts = {pubkey: account for pubkey, (_, account) in files.items()}
     found: list[Snapshot] = []
@@ -45,7 +45,7 @@ def snapshots_in(directory: Path) -> list[Snapshot]:
                 own = {part: accounts.get(part) for part in (account.pubkey, *program.parts(account))}
                 pool = program.read(account.pubkey, own)
             except (IncompleteState, MalformedAccount) as error:
-                raise ConfigurationError(f"{path}: no pool: {error}") from None
+                raise PoolsUnreadable(f"{path}: no pool: {error}") from None
             found.append(snapshot(pool, own, live=False, slot=account.slot or 0))
     return found
 
@@ -53,13 +53,13 @@ def snapshots_in(directory: Path) -> list[Snapshot]:
 def _files(directory: Path) -> dict[str, tuple[Path, Account]]:
     """The accounts in a directory and the files that they are from, by address."""
     if not directory.is_dir():
-        raise ConfigurationError(f"{directory}: no such directory")
+        raise PoolsUnreadable(f"{directory}: no such directory")
     found: dict[str, tuple[Path, Account]] = {}
     for path in sorted(directory.rglob("*.json")):
         try:
             account = Account.from_json(path.read_bytes())
         except (MalformedAccount, OSError) as error:
-            raise ConfigurationError(f"{path}: {error}") from None
+            raise PoolsUnreadable(f"{path}: {error}") from None
         known = found.get(account.pubkey)
         if known is None or (account.slot or 0) >= (known[1].slot or 0):
             found[account.pubkey] = path, account
@@ -76,7 +76,7 @@ class DirectoryPools:
         self._turn = asyncio.Lock()
 
     async def fresh(self, mints: Collection[str]) -> None:
-        """They are there from now on, and never grow old. Raises ConfigurationError for a broken directory."""
+        """They are there from now on, and never grow old. Raises PoolsUnreadable for a broken directory."""
         # The venues ask side by side, and one storing is enough.
         async with self._turn:
             if not self._stored:
