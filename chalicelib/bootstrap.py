@@ -16,6 +16,7 @@ from chalicelib.aws.push import Push
 from chalicelib.aws.queues import Queue
 from chalicelib.aws.sqs import Sqs
 from chalicelib.domain.clock import Clock, Entropy, SystemClock, SystemEntropy
+from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.message import MessageQueue
 from chalicelib.domain.token import Token, find
 from chalicelib.execution.batch import BatchWorker
@@ -266,7 +267,7 @@ def pool_market(given: Settings, database: Database, *, clock: Clock, entropy: E
         source = DirectoryPools(directory, store)
         fresh = source.fresh
         venues = [PoolVenue(name, shelf, fresh) for name in names]
-    middles = [token for name in given.middle_tokens.split(",") if (token := find(name.strip()))]
+    middles = [_middle(name.strip()) for name in given.middle_tokens.split(",") if name.strip()]
     return Market(
         venues=venues,
         chain=PaperChain(
@@ -282,6 +283,14 @@ def pool_market(given: Settings, database: Database, *, clock: Clock, entropy: E
         middles=middles,
         clients=clients,
     )
+
+
+def _middle(name: str) -> Token:
+    """The token of a symbol that is listed, or of any mint."""
+    found = find(name)
+    if found is None or not found.mint:
+        raise ConfigurationError(f"MIDDLE_TOKENS: {name} is neither a listed symbol nor a mint")
+    return found
 
 
 MARKETS = {"simulated": simulated_market, "pools": pool_market}

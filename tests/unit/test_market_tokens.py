@@ -2,10 +2,14 @@
 
 import pytest
 
+from chalicelib.bootstrap import pool_market
 from chalicelib.domain import token
-from chalicelib.domain.errors import ClientError, Fault, UnknownToken
+from chalicelib.domain.clock import SystemClock, SystemEntropy
+from chalicelib.domain.errors import ClientError, ConfigurationError, Fault, UnknownToken
 from chalicelib.domain.pool import StoredPool
 from chalicelib.intake.validation import asked, terms
+from chalicelib.settings import Settings
+from chalicelib.store.database import Database, connect
 from tests.hostile import BODIES, order
 
 SOL, USDC = token.KNOWN[0], token.KNOWN[1]
@@ -67,3 +71,12 @@ async def test_what_else_is_wrong_with_a_body_looks_for_no_token() -> None:
         assert caught.value.code in (hostile.code, Fault.UNKNOWN_TOKEN), hostile.name
         assert market.looks == (caught.value.code == Fault.UNKNOWN_TOKEN), hostile.name
         market.looks = 0
+
+
+@pytest.mark.parametrize("name", ["USDCC", "not a token"])
+def test_a_middle_token_that_is_not_listed_is_refused(name: str) -> None:
+    given = Settings(database_url="postgresql://", market="pools", middle_tokens=f"SOL, {name}")
+    clock = SystemClock()
+    database = Database(given.database_url, clock, connect, pooler=False, name="test")
+    with pytest.raises(ConfigurationError, match=f"MIDDLE_TOKENS: {name} is neither a listed symbol nor a mint"):
+        pool_market(given, database, clock=clock, entropy=SystemEntropy())
