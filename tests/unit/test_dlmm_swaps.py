@@ -88,6 +88,15 @@ def test_market_makers_sell_first_then_orders_touched_before() -> None:
         assert after.snapshot.bins[0] == left
 
 
+def test_open_orders_that_are_paid_too_little_for_a_unit_stay_open() -> None:
+    # A unit of Y costs two of X: net of the fee, one is left for the orders.
+    orders = pool({0: Bin(ONE // 2, 0, 1, open_order=50)})
+    fill, after = orders.swap(4, X_TO_Y, NOW)
+    assert (fill.amount_out, after.snapshot.bins[0]) == (1, Bin(ONE // 2, 2, 0, open_order=50))
+    fill, after = orders.swap(5, X_TO_Y, NOW)
+    assert (fill.amount_out, after.snapshot.bins[0]) == (2, Bin(ONE // 2, 2, 0, processed_order_remaining=49))
+
+
 @pytest.mark.parametrize(("ask_side", "direction"), [(0, Y_TO_X), (1, X_TO_Y)])
 def test_orders_sell_in_one_direction_only(ask_side: int, direction: bool) -> None:
     held = Bin(ONE, 100, 100, open_order=50, processed_order_remaining=30, limit_order_ask_side=ask_side)

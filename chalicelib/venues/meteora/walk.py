@@ -58,8 +58,8 @@ def _take(found: Bin, layers: list[Layer], net: int, zero_for_one: bool) -> tupl
         used, out, processed = used + paid_in, out + bought, processed - bought
         paid_in, bought = _fill(layers[2], net - used, price, zero_for_one)
         used, out = used + paid_in, out + bought
-        # Open orders are touched only when processed ones are used up.
-        if paid_in:
+        # Open orders are touched only when processed ones are used up, and only by input that buys some of them.
+        if bought:
             processed, unfilled = unfilled - bought, 0
     remains = Bin(price, found.amount_x + x, found.amount_y + y, unfilled, processed, found.limit_order_ask_side)
     return used, out, remains
