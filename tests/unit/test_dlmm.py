@@ -107,8 +107,11 @@ def test_more_input_never_buys_less(pool: DlmmPool, clock: Clock, direction: boo
 def test_the_capacity_is_the_largest_input_that_is_not_too_much(pool: DlmmPool, clock: Clock, direction: bool) -> None:
     curve = curve_of(pool, direction, clock)
     too_much = ("insufficient_liquidity", "incomplete_state", "reserve_short")
-    assert outcome(lambda: curve.amount_out(curve.capacity)) not in too_much
-    assert outcome(lambda: curve.amount_out(curve.capacity + 1)) in too_much
+    most = outcome(lambda: curve.amount_out(curve.capacity))
+    more = outcome(lambda: curve.amount_out(curve.capacity + 1))
+    assert most not in too_much
+    # That too much is paid in does not show where nothing is paid out.
+    assert more in too_much or most == more == "zero_output"
 
 
 @given(pools(), clocks, directions, st.lists(inputs, max_size=10), st.lists(inputs, max_size=10))

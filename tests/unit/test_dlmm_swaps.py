@@ -167,6 +167,27 @@ def test_a_reserve_may_hold_less_than_the_bins() -> None:
     assert short.curve(X_TO_Y, NOW).capacity == 89
 
 
+def test_a_reserve_holds_no_more_than_64_bits() -> None:
+    nearly_full = pool({0: Bin(ONE, 0, 90)}, reserves=(U64_MAX - 50, 90))
+    curve = nearly_full.curve(X_TO_Y, NOW)
+    assert curve.capacity == curve.input_at(0.1) == 50
+    assert nearly_full.swap(50, X_TO_Y, NOW)[1].snapshot.reserves == (U64_MAX, 45)
+    with pytest.raises(InsufficientLiquidity):
+        nearly_full.swap(51, X_TO_Y, NOW)
+    assert curve.amount_in(45) == 50
+    with pytest.raises(InsufficientLiquidity):
+        curve.amount_in(46)
+
+
+def test_nothing_left_for_the_trader_is_told_before_a_short_reserve() -> None:
+    everything = structs.replace(MINT_X, newer_fee=TransferFee(maximum=U64_MAX, basis_points=10_000))
+    short = pool({0: Bin(ONE, 90, 0)}, reserves=(80, 0), mint_x=everything)
+    with pytest.raises(ZeroOutput):
+        short.swap(99, Y_TO_X, NOW)
+    with pytest.raises(ZeroOutput):
+        short.curve(Y_TO_X, NOW).amount_out(99)
+
+
 @pytest.mark.parametrize("amount", [-1, 0, 1])
 def test_too_little_pays_nothing(amount: int) -> None:
     with pytest.raises(ZeroOutput):

@@ -43,6 +43,8 @@ class DlmmCurve:
         self._fee_on_input = takes_fee_of_input(pair, zero_for_one)
         self._transfer_in, self._transfer_out = regime.transfer_fees if zero_for_one else regime.transfer_fees[::-1]
         self._reserve = snapshot.reserves[zero_for_one]
+        # What the input's reserve can still take.
+        self._room = U64_MAX - snapshot.reserves[not zero_for_one]
         self._ahead = bins_ahead(pair, snapshot, zero_for_one)
         # Why there are no more bins.
         self._end: PoolRefused | None = None
@@ -75,11 +77,13 @@ class DlmmCurve:
         net -= net_before
         out += sells if net >= need else paid(net, price, self._zero_for_one)
         sent += out if self._fee_on_input else out * kept // PRECISION
-        if sent > self._reserve:
-            raise ReserveShort("the pool's reserve holds less than its bins promise")
         received = sent - self._transfer_out.of(sent)
         if received <= 0:
             raise ZeroOutput("the input pays less than one unit")
+        if arrives > self._room:
+            raise InsufficientLiquidity("a reserve has at most 64 bits")
+        if sent > self._reserve:
+            raise ReserveShort("the pool's reserve holds less than its bins promise")
         return received
 
     def amount_in(self, amount_out: int) -> int:
@@ -105,7 +109,7 @@ class DlmmCurve:
         index = self._best_rows[count - 1]
         if self._sent[index] > self._reserve:
             return self.capacity
-        return min(self._transfer_in.gross(self._taken_whole(index)), U64_MAX)
+        return min(self._transfer_in.gross(min(self._taken_whole(index), self._room)), U64_MAX)
 
     @cached_property
     def spot(self) -> Fraction:
@@ -122,7 +126,7 @@ class DlmmCurve:
         arrives = self._ends[-1]
         if self._sent[-1] > self._reserve:
             arrives = self._arriving(self._reserve + 1) - 1
-        return min(self._transfer_in.gross(arrives + 1) - 1, U64_MAX)
+        return min(self._transfer_in.gross(min(arrives, self._room) + 1) - 1, U64_MAX)
 
     def _arriving(self, sent: int) -> int:
         """The least input, as it arrives, for which the pool sends so much."""

@@ -79,11 +79,13 @@ class DlmmPool(msgspec.Struct, frozen=True):
         if arrives <= 0:
             raise ZeroOutput("nothing arrives in the pool")
         walked = walk(self.pair, self.snapshot, regime.references, arrives, zero_for_one)
-        if walked.amount_out > self.snapshot.reserves[zero_for_one]:
-            raise ReserveShort(f"{self.address} promises more than its reserve holds")
         received = walked.amount_out - transfer_out.of(walked.amount_out)
         if received <= 0:
             raise ZeroOutput("the input pays less than one unit")
+        if arrives > U64_MAX - self.snapshot.reserves[not zero_for_one]:
+            raise InsufficientLiquidity("a reserve has at most 64 bits")
+        if walked.amount_out > self.snapshot.reserves[zero_for_one]:
+            raise ReserveShort(f"{self.address} promises more than its reserve holds")
         fee_in = walked.fee if takes_fee_of_input(self.pair, zero_for_one) else 0
         fill = Fill(amount_in=amount_in, amount_out=received, fee_in=fee_in, fee_out=walked.fee - fee_in)
         return fill, self._walked(walked, regime, arrives, zero_for_one, clock.timestamp)
