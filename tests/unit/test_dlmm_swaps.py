@@ -132,6 +132,17 @@ def test_a_bin_that_takes_more_than_64_bits_hold_is_the_end() -> None:
         found.swap(102, X_TO_Y, NOW)
 
 
+def test_layers_before_one_that_takes_more_than_64_bits_hold_are_filled() -> None:
+    found = pool({0: Bin(ONE // 2, 0, 10, open_order=U64_MAX, processed_order_remaining=10)}, reserves=(0, U64_MAX))
+    curve = found.curve(X_TO_Y, NOW)
+    fill, after = found.swap(45, X_TO_Y, NOW)
+    assert fill.amount_out == curve.amount_out(45) == 20
+    assert after.snapshot.bins[0] == Bin(ONE // 2, 20, 0, open_order=U64_MAX)
+    assert curve.capacity == 45
+    with pytest.raises(InsufficientLiquidity):
+        found.swap(46, X_TO_Y, NOW)
+
+
 @pytest.mark.parametrize(
     ("timestamp", "reference", "index"),
     [(959, 7, 3), (960, 15_000, 0), (1_049, 15_000, 0), (1_050, 0, 0), (949, 7, 3)],

@@ -79,9 +79,23 @@ def bins_ahead(pair: Pair, snapshot: Snapshot, zero_for_one: bool) -> Iterator[t
             amount, price = found.amount_y if zero_for_one else found.amount_x, found.price
             processed, unfilled = found.processed_order_remaining, found.open_order
             if (processed or unfilled) and pair.limit_orders and (found.limit_order_ask_side == 0) == zero_for_one:
-                yield bin_id, found, [_layer(each, price, zero_for_one) for each in (amount, processed, unfilled)]
+                amounts: tuple[int, ...] = amount, processed, unfilled
             elif amount:
-                yield bin_id, found, [_layer(amount, price, zero_for_one)]
+                amounts = (amount,)
+            else:
+                continue
+            layers: list[Layer] = []
+            for each in amounts:
+                if (need := needed(each, price, zero_for_one)) > U64_MAX:
+                    break
+                layers.append((each, need))
+            else:
+                yield bin_id, found, layers
+                continue
+            # The program reckons in 64 bits, and refuses a swap that gets to a layer that takes more.
+            if layers:
+                yield bin_id, found, layers + [(0, 0)] * (len(amounts) - len(layers))
+            raise InsufficientLiquidity("a bin takes more than 64 bits hold")
     raise InsufficientLiquidity(f"{pair.address} has no more bins that sell this token")
 
 
@@ -104,10 +118,3 @@ def _ids_ahead(array: int, active_id: int, zero_for_one: bool) -> range:
     if zero_for_one:
         return range(min(active_id, behind - 1), lowest - 1, -1)
     return range(max(active_id, lowest), behind)
-
-
-def _layer(amount: int, price: int, zero_for_one: bool) -> Layer:
-    """A layer that sells so much. The program reckons in 64 bits, and ends a swap at a layer that takes more."""
-    if (need := needed(amount, price, zero_for_one)) > U64_MAX:
-        raise InsufficientLiquidity("a bin takes more than 64 bits hold")
-    return amount, need
