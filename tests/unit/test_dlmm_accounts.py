@@ -174,6 +174,23 @@ def test_a_price_far_away_needs_the_extension_both_ways(active: int, direction: 
         assert pool.curve(direction, NOW).capacity > 0
 
 
+@pytest.mark.parametrize(("direction", "inside", "last"), [(Y_TO_X, -512, -35_840), (X_TO_Y, 511, 35_839)])
+def test_a_price_outside_of_the_pairs_own_bits_buys_nothing_without_an_extension(
+    direction: bool, inside: int, last: int
+) -> None:
+    outside = last + 1 if direction else last - 1
+    for active in (last, outside):
+        ids = (24, i32(-443_636)), (28, i32(443_636)), (76, i32(active))
+        found = rich(patched(PLAIN, PLAIN, bitmap(inside), *ids), PLAIN)
+        found = moved(found, PLAIN, -1 if direction else 0, inside) | {state.extension_address(PLAIN): None}
+        pool = state.read(PLAIN, found)
+        if active == last:
+            assert pool.swap(10**6, direction, NOW)[0].amount_out
+        else:
+            with pytest.raises(InsufficientLiquidity):
+                pool.swap(10**6, direction, NOW)
+
+
 def test_a_pool_whose_bins_all_lie_near_needs_no_extension() -> None:
     pool = from_accounts(ORDERS)
     with pytest.raises(InsufficientLiquidity) as ended:

@@ -75,17 +75,20 @@ def read(address: str, accounts: Mapping[str, Account | None]) -> DlmmPool:
     for reserve, mint in zip(reserves, (x, y), strict=True):
         if reserve.mint != mint.address:
             raise pair.malformed(f"its reserve {reserve.address} holds {reserve.mint}, not {mint.address}")
-    arrays, unknown = _arrays(pair), []
-    if extension_address(address) in accounts:
-        arrays += _arrays_beyond(pair, accounts[extension_address(address)])
-    else:
-        unknown = _ends_beyond(pair)
-    found = {array: accounts.get(array_address(address, array)) for array in arrays}
-    loaded = {array: account for array, account in found.items() if account is not None}
-    bins = {bin_id: held for array, account in loaded.items() for bin_id, held in _bins(pair, array, account)}
     active_id = pair.i32(76)
     if abs(active_id) > _FARTHEST_BIN:
         raise pair.malformed(f"its active bin is {active_id}")
+    arrays, unknown = _arrays(pair), []
+    if extension_address(address) not in accounts:
+        unknown = _ends_beyond(pair)
+    elif (extension := accounts[extension_address(address)]) is not None:
+        arrays += _arrays_beyond(pair, extension)
+    elif not -_REACH <= active_id // BINS_PER_ARRAY < _REACH:
+        # The program demands the extension where the price is, even if all arrays lie near.
+        arrays = []
+    found = {array: accounts.get(array_address(address, array)) for array in arrays}
+    loaded = {array: account for array, account in found.items() if account is not None}
+    bins = {bin_id: held for array, account in loaded.items() for bin_id, held in _bins(pair, array, account)}
     opens_at_slot, opens_at_timestamp = _opening(pair)
     return DlmmPool(
         Pair(
@@ -170,10 +173,8 @@ def _ends_beyond(pair: Account) -> list[int]:
     return below + above
 
 
-def _arrays_beyond(pair: Account, extension: Account | None) -> list[int]:
-    """Those of the others that exist: none where there is no extension."""
-    if extension is None:
-        return []
+def _arrays_beyond(pair: Account, extension: Account) -> list[int]:
+    """Those of the others that exist."""
     _require(extension, _EXTENSION_BYTES, "BinArrayBitmapExtension")
     _demand_pair(extension, 8, pair)
     positive, negative = extension.slice(40, _EXTENSION_SIDE), extension.slice(40 + _EXTENSION_SIDE, _EXTENSION_SIDE)
