@@ -17,9 +17,14 @@ _encoder = msgspec.json.Encoder()
 
 
 class Trade(Leg, frozen=True, kw_only=True):
-    """A leg as it executed, and the version that it took its pool to: in this order a pool's trades make its state."""
+    """A leg as it executed: in the order of versions, a pool's trades make its state again."""
 
+    # What it took its pool to.
     version: int
+    # The chain's time when it executed, on which fees depend.
+    slot: int
+    epoch: int
+    timestamp: int
 
 
 class Swap(msgspec.Struct, frozen=True, kw_only=True):

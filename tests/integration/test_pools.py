@@ -8,11 +8,13 @@ import msgspec
 import psycopg
 import pytest
 
+from chalicelib.domain.clock import SystemClock
 from chalicelib.domain.errors import ConnectionLost, OutcomeUnknown
 from chalicelib.venues.base import Outcome
 from chalicelib.venues.pools.shelf import Shelved
 from tests.integration.faults import lose_reply
-from tests.integration.paper import BONK, SOL, USDC, Books, Container, sell, shipped
+from tests.integration.paper import BONK, SOL, USDC, Books, Container, sell
+from tests.replay import shipped
 
 # More than one bin of a DLMM pool holds.
 SOME_SOL = 60 * 10**9
@@ -231,6 +233,25 @@ async def test_one_past_its_validity_applies_nothing_and_holds_up_no_other(conta
     assert books.check() == len(other.route.legs)
 
 
+async def test_the_ledger_has_the_time_on_which_fees_depend(database_url: str, books: Books) -> None:
+    class Hurried(SystemClock):
+        """Some seconds pass whenever somebody looks."""
+
+        passed = 0
+
+        def now(self) -> datetime:
+            self.passed += 17
+            return super().now() + timedelta(seconds=self.passed)
+
+    here = Container(database_url, clock=Hurried())
+    for amount in (300, 400, 500):
+        assert (await here.trade(sell(SOL, USDC, amount * 10**9))).outcome == Outcome.SUCCEEDED
+    await here.database.close()
+    assert books.check() > 3
+    moments = [trade.timestamp for entry in books.ledger() for trade in entry.trades]
+    assert len(set(moments)) == 3
+
+
 # Many at once.
 
 
@@ -245,7 +266,7 @@ async def test_many_at_once_on_one_pool_are_each_explained_by_the_ledger(contain
     assert {answer.outcome for answer in answers} == {Outcome.SUCCEEDED}
     assert len(books.ledger()) == 50
     assert books.check() == 50
-    assert sorted((row[2], row[3]) for row in books.ledger()) == sorted(
+    assert sorted((entry.amount_in, entry.amount_out) for entry in books.ledger()) == sorted(
         (answer.amount_in, answer.amount_out) for answer in answers
     )
 

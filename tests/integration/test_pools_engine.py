@@ -3,7 +3,6 @@
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +11,25 @@ import psycopg
 import pytest
 
 from chalicelib import bootstrap, settings
-from chalicelib.bootstrap import Engine, pool_market, real
-from chalicelib.domain.clock import SystemEntropy
+from chalicelib.bootstrap import Engine, real
 from chalicelib.handlers import rest
 from local.sandbox import SYNTHETIC
 from tests.integration.faults import SECONDS, start
-from tests.integration.paper import Books, StandingClock, shipped
+from tests.integration.paper import Books
 from tests.integration.rig import SOL_TO_USDC, Request, Rig
+from tests.replay import shipped
 
 
-def standing(**changes: Any) -> Engine:
-    """A container on pools, on a chain whose time stands still: so a replay sees the fees that a fill saw."""
+def paper(**changes: Any) -> Engine:
+    """A container of the pool market."""
     given = msgspec.structs.replace(settings.read(), market="pools", **changes)
-    pools = partial(pool_market, given, clock=StandingClock(), entropy=SystemEntropy())
-    return Engine(given, msgspec.structs.replace(real(given), market=pools))
+    return Engine(given, real(given))
 
 
 @pytest.fixture
 def market(rig: Rig) -> Rig:
     """The rig, its container on the pools that come with the engine."""
-    bootstrap.install(standing())
+    bootstrap.install(paper())
     return rig
 
 
@@ -90,7 +88,7 @@ def test_fifty_orders_at_once_are_confirmed_as_the_ledger_and_the_pools_have_the
         market.post(tokenIn=sold, tokenOut=bought, amount=amount, slippageTolerance=0.3)
         for sold, bought, amount in (kinds[number % len(kinds)] for number in range(50))
     ]
-    containers = [standing() for _ in range(5)]
+    containers = [paper() for _ in range(5)]
     with ThreadPoolExecutor(5) as threads:
         work = zip(containers, (orders[at::5] for at in range(5)), strict=True)
         assert [unfinished for unfinished in threads.map(lambda each: run(*each), work) if unfinished] == []
@@ -98,7 +96,7 @@ def test_fifty_orders_at_once_are_confirmed_as_the_ledger_and_the_pools_have_the
         each.close()
     confirmed = {order_id: frame(market.settle(order_id), "confirmed") for order_id in orders}
     assert {order_id: market.check_log(order_id)[-1] for order_id in orders} == dict.fromkeys(orders, "confirmed")
-    ledger = {tx_id: (str(amount_in), str(amount_out)) for tx_id, _, amount_in, amount_out, *_ in books.ledger()}
+    ledger = {entry.tx_id: (str(entry.amount_in), str(entry.amount_out)) for entry in books.ledger()}
     assert len(ledger) == 50
     assert ledger == {each["txHash"]: (each["amountIn"], each["amountOut"]) for each in confirmed.values()}
     assert books.check() >= 50
@@ -136,7 +134,7 @@ def test_an_order_on_a_held_pool_goes_on_when_the_pool_is_free(market: Rig, book
 def test_a_broken_directory_is_the_reason_of_the_order(rig: Rig, tmp_path: Path) -> None:
     shutil.copytree(SYNTHETIC, tmp_path / "pools")
     (tmp_path / "pools" / "notes.json").write_text("no account")
-    bootstrap.install(standing(pools_directory=str(tmp_path / "pools")))
+    bootstrap.install(paper(pools_directory=str(tmp_path / "pools")))
     order_id = rig.post()
     shown = rig.settle(order_id)
     assert shown["status"] == "failed"
@@ -152,7 +150,7 @@ def test_a_broken_directory_is_told_to_clients_in_general_and_to_operators_by_it
 ) -> None:
     (tmp_path / "notes.json").write_text("no account")
     wrong = f"{tmp_path}/notes.json: no account of the Solana CLI"
-    bootstrap.install(standing(pools_directory=str(tmp_path)))
+    bootstrap.install(paper(pools_directory=str(tmp_path)))
     # A token that only its pools could tell.
     unlisted = Request(json.dumps(SOL_TO_USDC | {"tokenIn": next(iter(shipped()))}).encode())
     for asked in (rest.tokens, lambda: rest.pools(Request()), lambda: rest.execute(unlisted)):

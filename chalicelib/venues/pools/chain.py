@@ -185,7 +185,9 @@ class _Block:
 
     def _trade(self, leg: Leg) -> Trade:
         self._versions[leg.pool] += 1
-        return Trade(**msgspec.structs.asdict(leg), version=self._versions[leg.pool])
+        return Trade(
+            **msgspec.structs.asdict(leg), **msgspec.structs.asdict(self._clock), version=self._versions[leg.pool]
+        )
 
 
 def totals(legs: Sequence[Leg]) -> tuple[int, int]:
