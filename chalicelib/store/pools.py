@@ -62,13 +62,13 @@ class Pools:
         return await self._between.of(frozenset(mints))
 
     async def _read_between(self, asked: Sequence[frozenset[str]]) -> list[list[StoredPool]]:
-        rows = await self._database.insist(_SQL["between"], {"mints": list(frozenset().union(*asked))})
+        rows = await self._database.insist(_SQL["between"], {"mints": sorted(frozenset().union(*asked))})
         found = [StoredPool(*row) for row in rows]
         return [[pool for pool in found if {pool.mint_0, pool.mint_1} <= mints] for mints in asked]
 
     async def named(self, addresses: Collection[str]) -> list[StoredPool]:
         """These pools, those of them that are there."""
-        rows = await self._database.insist(_SQL["named"], {"addresses": list(addresses)})
+        rows = await self._database.insist(_SQL["named"], {"addresses": sorted(addresses)})
         return [StoredPool(*row) for row in rows]
 
     async def page(self, after: str, limit: int) -> list[StoredPool]:
@@ -82,7 +82,7 @@ class Pools:
 
     async def accounts(self, addresses: Collection[str]) -> list[tuple[StoredPool, str]]:
         """The same with the accounts that a pool's state belongs to, a JSON list of documents of the Solana CLI."""
-        rows = await self._database.insist(_SQL["accounts"], {"addresses": list(addresses)})
+        rows = await self._database.insist(_SQL["accounts"], {"addresses": sorted(addresses)})
         return [(StoredPool(*row), accounts) for *row, accounts in rows]
 
     async def keep(self, snapshots: Sequence[Snapshot]) -> None:
@@ -91,7 +91,7 @@ class Pools:
 
     async def unlocked(self, addresses: Collection[str]) -> set[str]:
         """Those of these pools that no session holds at this moment."""
-        rows = await self._database.insist(_SQL["unlocked"], {"addresses": list(addresses)})
+        rows = await self._database.insist(_SQL["unlocked"], {"addresses": sorted(addresses)})
         return {address for (address,) in rows}
 
     async def fill(self, swaps: Sequence[Swap], changes: Sequence[Change]) -> Filled:

@@ -8,13 +8,13 @@ ORDER BY address
 -- name: named
 SELECT address, slot, version, state::text, venue, mint_0, mint_1, live,
        extract(epoch FROM engine_now() - read_at)::float8
-FROM pools WHERE address = ANY(%(addresses)s)
+FROM pools WHERE address = ANY(%(addresses)s) ORDER BY address
 
 -- name: accounts
 -- The same with the accounts that the state belongs to.
 SELECT address, slot, version, state::text, venue, mint_0, mint_1, live,
        extract(epoch FROM engine_now() - read_at)::float8, accounts::text
-FROM pools WHERE address = ANY(%(addresses)s)
+FROM pools WHERE address = ANY(%(addresses)s) ORDER BY address
 
 -- name: page
 -- Pools by address, for whoever wants to see them all.
