@@ -12,9 +12,9 @@ from benchmarks.reporting.bar import Bar
 from local.migrate import migrate
 from local.postgres import Postgres, ephemeral
 from tests.simulation import world
+from tests.simulation.backends import Backends
 from tests.simulation.faults import Kind
 from tests.simulation.mutations import MUTATIONS
-from tests.simulation.postgres import Backends
 from tests.simulation.totals import Totals
 
 PROCESSES = 2

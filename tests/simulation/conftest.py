@@ -4,7 +4,7 @@ import pytest
 
 from local.postgres import Postgres, ephemeral
 from tests.simulation.__main__ import prepared
-from tests.simulation.postgres import Backends
+from tests.simulation.backends import Backends
 
 
 @pytest.fixture(scope="session")

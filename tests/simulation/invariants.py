@@ -11,8 +11,8 @@ from uuid import UUID
 from chalicelib.domain.claim import Verdict
 from chalicelib.domain.lifecycle import TERMINAL, Status, is_legal
 from chalicelib.domain.message import delivery_body
+from tests.simulation.backends import Backends
 from tests.simulation.clockwork import Host
-from tests.simulation.postgres import Backends
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

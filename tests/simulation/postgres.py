@@ -5,106 +5,31 @@ statement runs in a transaction of its own that may be kept open for a while, as
 """
 
 import asyncio
-import select
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
-from psycopg.waiting import Ready
 
 from chalicelib.store.statements import load
+from tests.simulation.backends import Backend, Backends, Rows
 from tests.simulation.clockwork import EPOCH, HOST, Host
 from tests.simulation.faults import Kind
 from tests.simulation.sim import Sim
 
 # What migrations set for the engine's role.
 LOCK_SECONDS = 1.0
-POLL_MILLISECONDS = 1
-NEVER_BY_ITSELF = 10**9
+# What transactions reach the chain with.
+LANDING = ("land", "fill")
 EVEN = 0.5
 ORPHANS_THAT_COMMIT = 0.7
-# The statements of a database that the simulation has to itself.
-SETTINGS = """
-    SET lock_timeout = 0; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
-    SET deadlock_timeout = '1h'; SET plan_cache_mode = force_generic_plan; SET jit = off;
-    SET synchronous_commit = off; SET client_min_messages = warning; SET sim.now = '2026-01-01'
-"""
-VIRTUAL_TIME = (
-    "CREATE OR REPLACE FUNCTION engine_now() RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE "
-    "RETURN current_setting('sim.now')::timestamptz"
-)
-# Those that hold rows: of a partitioned table, its partitions.
-TABLES = (
-    "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace "
-    "AND relname NOT LIKE '%%yoyo%%' ORDER BY 1"
-)
-FILES = ("orders", "streams", "ledger", "operations")
+FILES = ("orders", "streams", "ledger", "pools", "operations")
 NAMES = {text: name for file in FILES for name, text in load(file).items()}
-Rows = list[tuple[Any, ...]]
 
 
 def lost(what: str) -> psycopg.OperationalError:
     """What libpq says where a connection has ended."""
     return psycopg.OperationalError(f"consuming input failed: {what}")
-
-
-class Backend:
-    """A session of the real server; used by one simulated connection after another."""
-
-    def __init__(self, url: str, monitor: psycopg.Connection) -> None:
-        self._raw = psycopg.connect(url, autocommit=True)
-        self._raw.execute(SETTINGS)
-        self._raw.prepare_threshold = NEVER_BY_ITSELF
-        self._monitor = monitor
-        self._poll = select.poll()
-        self._poll.register(self._raw.fileno(), select.POLLIN)
-        self.pid = self._raw.info.backend_pid
-        self._cursor: psycopg.Cursor[tuple[Any, ...]]
-        self._running: Any = None
-
-    def begin(self, now: datetime, statement: str, params: Mapping[str, Any] | None) -> None:
-        """Start a statement in a transaction of its own."""
-        self._raw.execute(f"BEGIN; SET LOCAL sim.now = '{now.isoformat()}'")
-        self._cursor = self._raw.cursor()
-        self._running = self._cursor._execute_gen(statement, params, prepare=True)
-        next(self._running)
-
-    def advance(self) -> bool:
-        """Go on until the statement has ended, or waits for a lock. Raises what the server answered."""
-        while True:
-            if not self._poll.poll(POLL_MILLISECONDS):
-                if self.blockers():
-                    return False
-                continue
-            try:
-                self._running.send(Ready.RW)
-            except StopIteration:
-                return True
-
-    def blockers(self) -> list[int]:
-        """The sessions that it waits for."""
-        row = self._monitor.execute("SELECT pg_blocking_pids(%s)", (self.pid,)).fetchone()
-        return row[0] if row else []
-
-    def rows(self) -> Rows:
-        """What the statement returned."""
-        return self._cursor.fetchall() if self._cursor.description else []
-
-    def give_up(self) -> None:
-        """End a statement that waits for a lock."""
-        self._monitor.execute("SELECT pg_cancel_backend(%s)", (self.pid,))
-        with suppress(psycopg.errors.QueryCanceled):
-            while not self.advance():
-                pass
-
-    def end(self, *, commit: bool) -> None:
-        """Commit, or roll back."""
-        self._raw.execute("COMMIT" if commit else "ROLLBACK")
-
-    def close(self) -> None:
-        self._raw.close()
 
 
 class Cursor:
@@ -171,7 +96,7 @@ class Connection:
 class Server:
     """The database server, with its faults."""
 
-    def __init__(self, backends: "Backends", sim: Sim) -> None:
+    def __init__(self, backends: Backends, sim: Sim) -> None:
         self.sim = sim
         self.connections: list[Connection] = []
         # Told of each commit: name of the statement, host, when it began, parameters, rows.
@@ -231,7 +156,7 @@ class Server:
         host, began = connection.host.name if connection.host else "world", self.sim.loop.time()
         try:
             rows = await self._run(backend, statement, params)
-            await self._before_commit(kind, late=name == "land" and connection.host is None)
+            await self._before_commit(kind, late=name in LANDING and connection.host is None)
             if connection.backend is None:
                 raise lost("server closed the connection unexpectedly")
         except psycopg.Error as error:
@@ -277,6 +202,7 @@ class Server:
         return all(one.serving is None or one.serving.done() for one in self.connections) and not self._parked
 
     async def _run(self, backend: Backend, statement: str, params: Mapping[str, Any] | None) -> Rows:
+        seconds, params = _patience(params)
         backend.begin(self.now(), statement, params)
         if not backend.advance():
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -285,7 +211,7 @@ class Server:
             if self._deadlocked(backend):
                 self._unpark(backend)
                 raise psycopg.errors.DeadlockDetected("deadlock detected")
-            done, _ = await asyncio.wait({waiting}, timeout=LOCK_SECONDS)
+            done, _ = await asyncio.wait({waiting}, timeout=seconds)
             if not done:
                 self._unpark(backend)
                 raise psycopg.errors.LockNotAvailable("canceling statement due to lock timeout")
@@ -355,40 +281,8 @@ class Server:
             self._backends.give(backend)
 
 
-class Backends:
-    """Sessions of the real server, kept from one simulation to the next."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self.monitor = psycopg.connect(url, autocommit=True)
-        self.monitor.execute(SETTINGS)
-        self.monitor.execute(VIRTUAL_TIME)
-        self._tables = [row[0] for row in self.monitor.execute(TABLES)]
-        for table in self._tables:
-            # Statistics that are taken at some moment would change plans, and with them the order of rows.
-            self.monitor.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
-        self._free: list[Backend] = []
-        self._all: list[Backend] = []
-
-    def reset(self) -> None:
-        """An empty database."""
-        self._free = list(self._all)
-        for backend in self._all:
-            backend.end(commit=False)
-        self.monitor.execute(f"TRUNCATE {', '.join(self._tables)}")
-
-    def take(self) -> Backend:
-        """A session that nobody uses."""
-        if not self._free:
-            self._all.append(Backend(self._url, self.monitor))
-            return self._all[-1]
-        return self._free.pop()
-
-    def give(self, backend: Backend) -> None:
-        """It is not needed any more."""
-        self._free.append(backend)
-
-    def close(self) -> None:
-        for backend in self._all:
-            backend.close()
-        self.monitor.close()
+def _patience(params: Mapping[str, Any] | None) -> tuple[float, Mapping[str, Any] | None]:
+    """How many virtual seconds a statement waits for a lock; the real server's time must not decide."""
+    if params is None or "patience" not in params:
+        return LOCK_SECONDS, params
+    return int(params["patience"].removesuffix("ms")) / 1000, {**params, "patience": "0"}

@@ -9,8 +9,8 @@ import pytest
 
 from chalicelib.domain.claim import LEASE_SECONDS
 from chalicelib.domain.retry import MAX_CRASHES
+from tests.simulation.backends import Backends
 from tests.simulation.faults import Kind
-from tests.simulation.postgres import Backends
 from tests.simulation.script import Script
 from tests.simulation.world import Report, Story, World, run
 

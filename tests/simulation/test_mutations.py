@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulation.backends import Backends
 from tests.simulation.mutations import MUTATIONS, Mutation
-from tests.simulation.postgres import Backends
 from tests.simulation.world import run
 
 MOST_SEEDS = 60

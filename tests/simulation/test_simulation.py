@@ -9,8 +9,8 @@ import pytest
 
 from local.postgres import Postgres
 from tests.simulation.__main__ import WITHOUT, each, replay
+from tests.simulation.backends import Backends
 from tests.simulation.faults import Kind
-from tests.simulation.postgres import Backends
 from tests.simulation.totals import Totals
 from tests.simulation.world import run
 

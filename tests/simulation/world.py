@@ -20,6 +20,7 @@ from chalicelib.settings import Settings
 from chalicelib.store.database import Connect, Database
 from chalicelib.telemetry import Telemetry
 from chalicelib.venues.base import Chain
+from tests.simulation.backends import Backends
 from tests.simulation.clients import Clients
 from tests.simulation.clockwork import Host
 from tests.simulation.faults import Kind
@@ -27,7 +28,7 @@ from tests.simulation.functions import EventSource, Hands, Lambda
 from tests.simulation.invariants import Invariants
 from tests.simulation.market import FaultyChain, FaultyVenue, Moods
 from tests.simulation.operators import Operator
-from tests.simulation.postgres import Backends, Server
+from tests.simulation.postgres import Server
 from tests.simulation.queues import SimulatedQueue
 from tests.simulation.sim import SeededEntropy, Sim, SimulatedClock
 from tests.simulation.sockets import Gateway
