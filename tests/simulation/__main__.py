@@ -4,7 +4,7 @@ import argparse
 import multiprocessing
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
 
@@ -13,8 +13,7 @@ from local.migrate import migrate
 from local.postgres import Postgres, ephemeral
 from tests.simulation import world
 from tests.simulation.backends import Backends
-from tests.simulation.faults import Kind
-from tests.simulation.mutations import MUTATIONS
+from tests.simulation.mutations import MUTATIONS, Mutation
 from tests.simulation.totals import Totals
 
 PROCESSES = 2
@@ -43,7 +42,7 @@ def main() -> int:
             totals = simulate(server, given.first, given.seeds)
         elif given.without:
             with WITHOUT[given.without].applied():
-                totals = replay(server, given.first, WITHOUT[given.without].faults)
+                totals = replay(server, given.first, WITHOUT[given.without])
         else:
             totals = replay(server, given.first)
         return 1 if totals.broken else 0
@@ -72,10 +71,10 @@ def simulate(server: Postgres, first: int, count: int) -> Totals:
     return totals
 
 
-def replay(server: Postgres, seed: int, faults: Mapping[Kind, float] | None = None) -> Totals:
-    """One simulation, with the steps that concern what it broke."""
+def replay(server: Postgres, seed: int, mutation: Mutation | None = None) -> Totals:
+    """One simulation, with the steps that concern what it broke; as a mutation is run, where one is applied."""
     backends = Backends(prepared(server, "replayed"))
-    report = world.run(seed, backends, faults=faults)
+    report = mutation.run(seed, backends) if mutation else world.run(seed, backends)
     backends.close()
     totals = _totals(report)
     for line in totals.table():
@@ -135,7 +134,7 @@ def _simulate(seeds: range) -> Totals:
 
 def _totals(report: world.Report) -> Totals:
     broken = {report.seed: report.violations} if report.violations else {}
-    return Totals(1, report.steps, report.statuses, report.faults, broken)
+    return Totals(1, report.steps, report.statuses, report.transactions, report.faults, broken)
 
 
 if __name__ == "__main__":

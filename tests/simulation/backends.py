@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
-from psycopg.waiting import Ready
+from psycopg.waiting import Ready, Wait
 
 POLL_MILLISECONDS = 1
 NEVER_BY_ITSELF = 10**9
@@ -42,23 +42,27 @@ class Backend:
         self.pid = self._raw.info.backend_pid
         self._cursor: psycopg.Cursor[tuple[Any, ...]]
         self._running: Any = None
+        # What the running statement waits for.
+        self._wanted = Wait.R
 
     def begin(self, now: datetime, statement: str, params: Mapping[str, Any] | None) -> None:
         """Start a statement in a transaction of its own."""
         self._raw.execute(f"BEGIN; SET LOCAL sim.now = '{now.isoformat()}'")
         self._cursor = self._raw.cursor()
         self._running = self._cursor._execute_gen(statement, params, prepare=True)
-        next(self._running)
+        self._wanted = next(self._running)
 
     def advance(self) -> bool:
         """Go on until the statement has ended, or waits for a lock. Raises what the server answered."""
         while True:
+            # What is longer than a socket's buffer is sent in parts.
+            self._poll.modify(self._raw.fileno(), select.POLLIN | (select.POLLOUT if self._wanted & Wait.W else 0))
             if not self._poll.poll(POLL_MILLISECONDS):
                 if self.blockers():
                     return False
                 continue
             try:
-                self._running.send(Ready.RW)
+                self._wanted = self._running.send(Ready.RW)
             except StopIteration:
                 return True
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import Callable
+from random import Random
 from typing import Any
 
 from chalicelib.handlers import rest
@@ -15,7 +17,6 @@ PLACED_WITHIN_SECONDS = 45.0
 AGAIN_SECONDS = 3.0
 # API Gateway ends a socket by then.
 SOCKET_SECONDS = 7200.0
-TOKENS_OUT = ("USDC",) * 6 + ("FLAKY", "FLAKY", "FAIL", "BONK")
 LEAVES = 0.25
 WITHOUT_KEY = 0.3
 # Of those with a key, so many post twice at once.
@@ -35,7 +36,7 @@ class Request:
 class Clients:
     """Traders and their sockets."""
 
-    def __init__(self, sim: Sim, machine: Lambda, gateway: Gateway) -> None:
+    def __init__(self, sim: Sim, machine: Lambda, gateway: Gateway, wish: Callable[[Random], dict[str, Any]]) -> None:
         self.sim = sim
         # What the engine has answered 200 to.
         self.accepted: list[str] = []
@@ -44,6 +45,7 @@ class Clients:
         self.keys: list[str] = []
         self._machine = machine
         self._gateway = gateway
+        self._wish = wish
 
     async def trade(self) -> None:
         """All traders, until each has placed its order and its sockets are open."""
@@ -53,7 +55,7 @@ class Clients:
     async def _trader(self) -> None:
         # Some come at once, as in a burst.
         await asyncio.sleep(self.sim.rng.choice((0.5, self.sim.rng.uniform(0, PLACED_WITHIN_SECONDS))))
-        order = {"tokenIn": "SOL", "tokenOut": self.sim.rng.choice(TOKENS_OUT), "amount": self.sim.rng.randint(1, 9)}
+        order = self._wish(self.sim.rng)
         key = None if self.sim.rng.random() < WITHOUT_KEY else f"key-{len(self.keys)}"
         if key is not None:
             self.keys.append(key)

@@ -11,6 +11,8 @@ from uuid import UUID
 from chalicelib.domain.claim import Verdict
 from chalicelib.domain.lifecycle import TERMINAL, Status, is_legal
 from chalicelib.domain.message import delivery_body
+from chalicelib.venues.ledger_chain import UNTRIED
+from tests.simulation import papers
 from tests.simulation.backends import Backends
 from tests.simulation.clockwork import Host
 
@@ -66,8 +68,10 @@ class _Order(NamedTuple):
 class Invariants:
     """The promises, checked against the database, the queues and what clients saw."""
 
-    def __init__(self, world: World, backends: Backends) -> None:
+    def __init__(self, world: World, backends: Backends, *, on_pools: bool) -> None:
         self.statuses: Counter[str] = Counter()
+        self.transactions: Counter[str] = Counter()
+        self._on_pools = on_pools
         self._world = world
         self._backends = backends
         # The newest claim of each order.
@@ -98,18 +102,23 @@ class Invariants:
 
     def check(self) -> None:
         """Everything that must hold at the end."""
-        stored = set()
+        world, stored = self._world, set()
         for row in self._rows(ORDERS):
             stored.add(row[0])
             self._check_order(_Order(*row))
-        for order_id in self._world.clients.accepted:
+        for order_id in world.clients.accepted:
             if order_id not in stored:
-                self._world.violation(f"order {order_id} was accepted and is lost")
-        clients, operator = self._world.clients, self._world.operator
+                world.sim.violation(f"order {order_id} was accepted and is lost")
+        clients, operator = world.clients, world.operator
         if len(stored) > clients.without_key + len(clients.keys) + len(operator.repeated):
-            self._world.sim.violation(f"{len(stored)} orders are more than were posted")
+            world.sim.violation(f"{len(stored)} orders are more than were posted")
         self._check_streams()
         self._check_leftovers()
+        if self._on_pools:
+            pools, ledger, executed = map(self._rows, papers.STATEMENTS)
+            self.transactions = papers.kinds(ledger)
+            for what in papers.broken(pools, ledger, executed):
+                world.sim.violation(what)
 
     def quiet(self) -> None:
         """At a moment when nothing runs: nobody who is owed a frame may be left to the sweep without a fault."""
@@ -150,6 +159,7 @@ class Invariants:
         self.statuses["parked" if order.parked else order.status] += 1
         statuses = [Status(found) for _, found, _ in order.events]
         succeeded = [tx_id for tx_id, result in order.swaps if result == "succeeded"]
+        untried = sum(result == UNTRIED for _, result in order.swaps)
         unresolved = [tx_id for tx_id, result in order.submissions if result is None]
         world = self._world
         promises = {
@@ -167,7 +177,8 @@ class Invariants:
             "ends once": sum(found in TERMINAL for found in statuses) == (order.outcome is not None),
             "agrees with its log": statuses[-1:] == [order.status]
             and (order.outcome is None or order.outcome == order.status),
-            "made at most three attempts": order.attempts <= 3 and statuses.count(Status.ROUTING) == order.attempts,
+            "made at most three attempts": order.attempts <= 3
+            and order.attempts <= statuses.count(Status.ROUTING) <= order.attempts + untried,
             "swapped once if confirmed, and else never": len(succeeded) == (order.status == Status.CONFIRMED),
             "names its swap": order.status != Status.CONFIRMED or succeeded == [order.tx_hash],
             "tells why it failed": (order.failure_reason is not None) == (order.status == Status.FAILED),

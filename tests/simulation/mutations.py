@@ -18,7 +18,9 @@ from chalicelib.streaming.publisher import Publisher
 from chalicelib.streaming.sockets import Sockets
 from chalicelib.venues import ledger_chain
 from tests.simulation import postgres
+from tests.simulation.backends import Backends
 from tests.simulation.faults import Kind
+from tests.simulation.world import MarketName, Report, run
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Mutation:
     changes: Mapping[str, str]
     # The faults that it protects from, with their rates; there are no others. Without any, races alone must tell.
     faults: Mapping[Kind, float] = field(default_factory=dict)
+    # The market on which it shows.
+    market: MarketName = "simulated"
     # Whether it mends a defect that simulations have found.
     found: bool = False
 
@@ -55,6 +59,10 @@ class Mutation:
                 yield
             finally:
                 function.__code__ = code
+
+    def run(self, seed: int, backends: Backends) -> Report:
+        """A simulation in which the engine without it should break a promise, and the engine should not."""
+        return run(seed, backends, faults=self.faults, market=self.market)
 
     def _changed(self, text: str) -> str:
         for present, instead in self.changes.items():

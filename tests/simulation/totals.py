@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tests.simulation.faults import Kind
+from tests.simulation.papers import OUTCOMES, SHAPES
 
 
 @dataclass
@@ -14,6 +15,7 @@ class Totals:
     seeds: int = 0
     steps: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
+    transactions: Counter[str] = field(default_factory=Counter)
     faults: Counter[Kind] = field(default_factory=Counter)
     broken: dict[int, list[str]] = field(default_factory=dict)
 
@@ -22,6 +24,7 @@ class Totals:
         self.seeds += other.seeds
         self.steps += other.steps
         self.statuses += other.statuses
+        self.transactions += other.transactions
         self.faults += other.faults
         self.broken |= other.broken
 
@@ -33,6 +36,8 @@ class Totals:
             ("orders", self.statuses.total()),
         ]
         rows += [(f"  {status}", count) for status, count in sorted(self.statuses.items())]
+        rows += [("transactions on pools", sum(self.transactions[outcome] for outcome in OUTCOMES))]
+        rows += [(f"  {kind}", self.transactions[kind]) for kind in (*OUTCOMES, *SHAPES)]
         rows += [("faults", self.faults.total())]
         rows += [(f"  {kind}", self.faults[kind]) for kind in Kind]
         rows += [("simulations that broke a promise", len(self.broken))]

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import msgspec
 
@@ -34,6 +34,7 @@ from tests.simulation.sim import SeededEntropy, Sim, SimulatedClock
 from tests.simulation.sockets import Gateway
 from tests.simulation.streams import Streams
 from tests.simulation.trace import Trace
+from tests.simulation.wishes import WISHES
 
 FAULTY_SECONDS = (60.0, 240.0)
 SWEEP_SECONDS = 60.0
@@ -43,6 +44,8 @@ LOOK_SECONDS = 20.0
 EVENTS_EVERY_SECONDS = 20.0
 SKEW_SECONDS = 2.0
 
+MarketName = Literal["simulated", "pools"]
+
 
 @dataclass(frozen=True)
 class Report:
@@ -50,6 +53,8 @@ class Report:
 
     seed: int
     statuses: Counter[str]
+    # On pools: how many of each kind.
+    transactions: Counter[str]
     faults: Counter[Kind]
     steps: int
     violations: list[str]
@@ -99,7 +104,7 @@ class Watched(Telemetry):
 class World:
     """Everything of one simulation, wired."""
 
-    def __init__(self, seed: int, backends: Backends) -> None:
+    def __init__(self, seed: int, backends: Backends, market: MarketName) -> None:
         self.sim = sim = Sim(seed)
         # What a dead container's tasks ended with is nobody's concern.
         sim.loop.set_exception_handler(lambda *_: None)
@@ -114,16 +119,18 @@ class World:
         }
         self.machine = Lambda(sim, self._build)
         self.gateway = Gateway(sim, self.machine, self.streams)
-        self.clients = Clients(sim, self.machine, self.gateway)
+        self.clients = Clients(sim, self.machine, self.gateway, WISHES[market])
         self.moods = Moods(sim)
         self.operator = Operator(sim, self._outside_database(), self.queues)
         self._settings = Settings(
             database_url="postgresql://simulated",
+            market=market,
             venue_time_scale=sim.rng.choice((0.0, 0.0, 0.3, 1.0)),
             sweep_backlog_limit=sim.rng.choice((0, 1000)),
         )
+        self._made = partial(bootstrap.MARKETS[market], self._settings)
         self._outside = self._market_outside()
-        self.invariants = Invariants(self, backends)
+        self.invariants = Invariants(self, backends, on_pools=market == "pools")
         self.machine.on_quiet = self.invariants.quiet
         concurrency = sim.rng.randint(1, 4)
         for name, function, handler in (
@@ -194,7 +201,7 @@ class World:
         )
 
     def _market(self, clock: SimulatedClock, entropy: SeededEntropy, database: Database) -> Market:
-        market = bootstrap.simulated_market(self._settings, database, clock=clock, entropy=entropy)
+        market = self._made(database, clock=clock, entropy=entropy)
         return msgspec.structs.replace(
             market,
             chain=FaultyChain(market.chain, self._outside, self.sim, self.moods),
@@ -205,7 +212,7 @@ class World:
         """The chain as it goes on when whoever sent to it is no more."""
         clock, entropy = SimulatedClock(self.sim, 0.0), SeededEntropy(self.sim.rng)
         database = self._outside_database()
-        return bootstrap.simulated_market(self._settings, database, clock=clock, entropy=entropy).chain
+        return self._made(database, clock=clock, entropy=entropy).chain
 
     def _outside_database(self) -> Database:
         """The database, as somebody without a container sees it."""
@@ -216,12 +223,25 @@ class World:
 Story = Callable[[World], Awaitable[None]]
 
 
+def market_of(seed: int) -> MarketName:
+    """Each fifth simulation is one of the pool market."""
+    return "pools" if seed % 5 == 0 else "simulated"
+
+
 def run(
-    seed: int, backends: Backends, *, story: Story = World.storm, faults: Mapping[Kind, float] | None = None
+    seed: int,
+    backends: Backends,
+    *,
+    story: Story = World.storm,
+    faults: Mapping[Kind, float] | None = None,
+    market: MarketName | None = None,
 ) -> Report:
-    """One simulation, from beginning to end; with the faults that the seed draws, or given ones at given rates."""
+    """One simulation, from beginning to end; with the faults that the seed draws, or given ones at given rates.
+
+    The seed decides the market as well, where none is given.
+    """
     backends.reset()
-    world = World(seed, backends)
+    world = World(seed, backends, market or market_of(seed))
     if faults is not None:
         world.sim.faults.rates = dict.fromkeys(Kind, 0.0) | dict(faults)
     asyncio.set_event_loop(world.sim.loop)
@@ -231,6 +251,7 @@ def run(
         report = Report(
             seed=seed,
             statuses=world.invariants.statuses,
+            transactions=world.invariants.transactions,
             faults=world.sim.faults.counts,
             steps=world.sim.trace.end(),
             violations=world.sim.violations,
