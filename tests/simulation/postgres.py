@@ -184,6 +184,18 @@ class Server:
         if kind == Kind.SQL_SLOW or late:
             await asyncio.sleep(self.sim.faults.seconds(Kind.SQL_SLOW))
 
+    async def hold(self, statement: str, params: Mapping[str, Any], seconds: float) -> None:
+        """Somebody who is not the engine holds rows for a while."""
+        backend = self._backends.take()
+        try:
+            await self._run(backend, statement, params)
+            await asyncio.sleep(seconds)
+        except psycopg.Error as error:
+            self.sim.trace.add("nothing held", f"{type(error).__name__}")
+        backend.end(commit=False)
+        self._wake()
+        self._backends.give(backend)
+
     def restart(self, seconds: float) -> None:
         """Every connection ends, statements under way are rolled back, and for a while there is no new one."""
         self._down_until = self.sim.loop.time() + seconds

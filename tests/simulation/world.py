@@ -20,6 +20,7 @@ from chalicelib.settings import Settings
 from chalicelib.store.database import Connect, Database
 from chalicelib.telemetry import Telemetry
 from chalicelib.venues.base import Chain
+from tests.replay import shipped
 from tests.simulation.backends import Backends
 from tests.simulation.clients import Clients
 from tests.simulation.clockwork import Host
@@ -42,6 +43,8 @@ SWEEP_SECONDS = 60.0
 SETTLED_SECONDS = 3 * 3600.0
 LOOK_SECONDS = 20.0
 EVENTS_EVERY_SECONDS = 20.0
+HOLDS_EVERY_SECONDS = 0.1
+HOLD = "SELECT 1 FROM pools WHERE address = %(pool)s FOR UPDATE"
 SKEW_SECONDS = 2.0
 
 MarketName = Literal["simulated", "pools"]
@@ -160,10 +163,12 @@ class World:
     async def storm(self) -> None:
         """Orders, sockets and faults for a while."""
         events = self.sim.loop.on(None, self._events())
+        holding = self.sim.loop.on(None, self._hold_pools())
         trading = self.sim.loop.on(None, self.clients.trade())
         operating = self.sim.loop.on(None, self.operator.operate())
         await asyncio.sleep(self.sim.rng.uniform(*FAULTY_SECONDS))
         events.cancel()
+        holding.cancel()
         operating.cancel()
         self.sim.faults.active = False
         await trading
@@ -181,6 +186,15 @@ class World:
                 self.machine.deploy()
             if self.sim.faults.draw(Kind.DATABASE_RESTART):
                 self.server.restart(self.sim.faults.seconds(Kind.DATABASE_RESTART))
+
+    async def _hold_pools(self) -> None:
+        """On pools: somebody looks into one and keeps it locked."""
+        while self._settings.market == "pools":
+            await asyncio.sleep(self.sim.rng.expovariate(1 / HOLDS_EVERY_SECONDS))
+            if self.sim.faults.draw(Kind.SQL_SLOW, where="pool"):
+                pool = self.sim.rng.choice(sorted(shipped()))
+                seconds = self.sim.faults.seconds(Kind.SQL_SLOW)
+                self.sim.loop.on(None, self.server.hold(HOLD, {"pool": pool}, seconds))
 
     def _build(self, host: Host, hands: Hands) -> Engine:
         clock = SimulatedClock(self.sim, self.sim.rng.uniform(-SKEW_SECONDS, SKEW_SECONDS))
