@@ -13,10 +13,12 @@ from typing import Any
 from chalicelib.execution.batch import BatchWorker
 from chalicelib.execution.executor import Executor
 from chalicelib.execution.recovery import Sweeper
-from chalicelib.store import journal, orders, streams
+from chalicelib.store import journal, orders, pools, streams
 from chalicelib.streaming.publisher import Publisher
 from chalicelib.streaming.sockets import Sockets
 from chalicelib.venues import ledger_chain
+from chalicelib.venues.pools import chain
+from chalicelib.venues.pools.chain import _Block
 from tests.simulation import postgres
 from tests.simulation.backends import Backends
 from tests.simulation.faults import Kind
@@ -161,6 +163,49 @@ MUTATIONS = (
         (orders._SQL, "accept_keyed"),
         "stands for",
         {"CASE WHEN k.expires_at <= engine_now() THEN excluded.order_id ELSE k.order_id END": "excluded.order_id"},
+    ),
+    Mutation(
+        "the versions of pools",
+        (pools._SQL, "fill"),
+        "is at version",
+        {"locked USING (address, version)": "locked USING (address)"},
+        market="pools",
+    ),
+    Mutation(
+        "the bound of a total",
+        _Block._swap,
+        "no less than its bound",
+        {"reason = route.objection(amount_in, amount_out)": "pass"},
+        market="pools",
+    ),
+    Mutation(
+        "the bound of the first attempt",
+        Executor._attempt,
+        "no less than its bound",
+        {"hold.terms, hold.bound)": "hold.terms, None)"},
+        market="pools",
+    ),
+    Mutation(
+        "all legs of a route",
+        (pools._SQL, "fill"),
+        "is at version",
+        {"FROM changed c WHERE": "FROM (SELECT * FROM changed ORDER BY address LIMIT 1) c WHERE"},
+        market="pools",
+    ),
+    Mutation(
+        "what a transaction leaves to the next where it reverts",
+        chain.trade,
+        "is not in the state",
+        {"after = dict(pools)": "after = pools"},
+        market="pools",
+    ),
+    Mutation(
+        "pools that move only with the ledger",
+        (pools._SQL, "fill"),
+        "is at version",
+        {"c.version AND (SELECT holds FROM filled)": "c.version AND (SELECT holds FROM unchanged)"},
+        {Kind.SWAP_LATE: 0.8},
+        market="pools",
     ),
     Mutation(
         "the microseconds of the last event",

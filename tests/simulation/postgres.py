@@ -222,6 +222,8 @@ class Server:
             self.sim.trace.add("parked", NAMES.get(statement, statement))
             if self._deadlocked(backend):
                 self._unpark(backend)
+                # It would be tried again, but nothing is meant to meet so.
+                self.sim.violation(f"{NAMES.get(statement, statement)} waits in a circle")
                 raise psycopg.errors.DeadlockDetected("deadlock detected")
             done, _ = await asyncio.wait({waiting}, timeout=seconds)
             if not done:
