@@ -3,6 +3,8 @@
 MAX_ATTEMPTS = 3
 # Claims of one order that may end by an expired lease before only the dead-letter function takes it.
 MAX_CRASHES = 3
+# An order whose attempts could not be made is tried for so long before each of them counts.
+UNTRIED_SECONDS = 60
 # From here on the dead-letter function asks for an unresolved transaction no more either: an operator must look.
 MAX_LAST_RESORTS = 2 * MAX_CRASHES
 

@@ -13,7 +13,14 @@ from chalicelib.domain.clock import Clock
 from chalicelib.domain.errors import AttemptFailed, EngineError
 from chalicelib.domain.lifecycle import Status
 from chalicelib.domain.quote import Route, price
-from chalicelib.domain.retry import MAX_ATTEMPTS, MAX_CRASHES, MAX_LAST_RESORTS, backoff_ms, whole_seconds
+from chalicelib.domain.retry import (
+    MAX_ATTEMPTS,
+    MAX_CRASHES,
+    MAX_LAST_RESORTS,
+    UNTRIED_SECONDS,
+    backoff_ms,
+    whole_seconds,
+)
 from chalicelib.domain.transition import Resolved, Submission
 from chalicelib.execution.hold import Hold, TransitionLog
 from chalicelib.routing.describe import describe
@@ -170,7 +177,7 @@ class Executor:
         hold.open_tx = None
         if answer.outcome == Outcome.SUCCEEDED:
             return await self._confirm(hold, tx_id, answer)
-        if answer.untried:
+        if answer.untried and hold.seconds_tried() < UNTRIED_SECONDS:
             hold.attempts -= 1
         reason = answer.reason or "the transaction never landed"
         return await self._retry(hold, reason, Resolved(tx_id, answer.outcome))

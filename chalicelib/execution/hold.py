@@ -118,6 +118,11 @@ class Hold:
             valid_until = await written
         return valid_until
 
+    def seconds_tried(self) -> float:
+        """For how long now it has been tried, pauses included."""
+        began = next((since for status, since in self.timeline if status == Status.ROUTING), None)
+        return 0.0 if began is None else self._clock.now().timestamp() - began / 1000
+
     def milliseconds(self) -> dict[str, int]:
         """How long the order was in each status."""
         spent: dict[str, int] = {}

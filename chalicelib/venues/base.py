@@ -58,7 +58,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     amount_in: int = 0
     amount_out: int = 0
     reason: str = ""
-    # For DEAD: it could not be tried at all, so it counts as no attempt.
+    # For DEAD: it could not be tried at all, so for a while it counts as no attempt.
     untried: bool = False
     # For UNKNOWN: the whole seconds until it should land; None where the chain has not seen it.
     ask_again: int | None = None

@@ -12,6 +12,7 @@ import pytest
 
 from chalicelib import bootstrap, settings
 from chalicelib.bootstrap import Engine, real
+from chalicelib.domain.retry import MAX_ATTEMPTS
 from chalicelib.handlers import rest
 from local.sandbox import SYNTHETIC
 from tests.integration.faults import SECONDS, start
@@ -125,6 +126,25 @@ def test_an_order_on_a_held_pool_goes_on_when_the_pool_is_free(market: Rig, book
     assert market.settle(order_id)["status"] == "confirmed"
     assert sorted(market.swaps(order_id)) == ["succeeded", *["untried"] * 5]
     market.check_log(order_id)
+    books.check()
+
+
+def test_an_order_on_a_pool_that_stays_held_fails_and_says_so(market: Rig, books: Books) -> None:
+    order_id = market.post(tokenIn="SOL", tokenOut="USDC", amount=3)
+    market.invoke(market.post(tokenIn="BONK", tokenOut="SOL", amount=1_000_000))
+    with psycopg.connect(market.database_url) as other:
+        other.execute("SELECT 1 FROM pools FOR UPDATE")
+        for _ in range(1 + MAX_ATTEMPTS):
+            for _ in range(2):
+                market.invoke(order_id)
+                market.advance(4)
+            # It has been tried for a minute since.
+            market.sql("UPDATE order_events SET ts = ts - interval '1 minute' WHERE order_id = %s", order_id)
+    shown = market.show(order_id)
+    assert (shown["status"], shown["failureReason"]) == ("failed", "its pools were in use, so it was not tried")
+    retries = [event["meta"] for event in shown["events"] if "reason" in event["meta"]]
+    assert [each.get("retryAttempt") for each in retries] == [0, 1, 2, None]
+    assert market.swaps(order_id) == ["untried"] * (1 + MAX_ATTEMPTS)
     books.check()
 
 

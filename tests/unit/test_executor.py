@@ -16,7 +16,7 @@ from chalicelib.domain.errors import ClaimLost, EngineError, QuoteUnavailable, U
 from chalicelib.domain.lifecycle import Status
 from chalicelib.domain.order import Terms
 from chalicelib.domain.quote import Leg, Quote, Route
-from chalicelib.domain.retry import MAX_ATTEMPTS, MAX_CRASHES, MAX_LAST_RESORTS
+from chalicelib.domain.retry import MAX_ATTEMPTS, MAX_CRASHES, MAX_LAST_RESORTS, UNTRIED_SECONDS
 from chalicelib.domain.token import Token
 from chalicelib.domain.transition import Resolved, Transition
 from chalicelib.execution.executor import PARK_SECONDS, Action, Disposition, Executor
@@ -306,7 +306,24 @@ async def test_a_transaction_that_could_not_be_tried_costs_no_attempt(world: Wor
     assert (found.action, found.seconds) == (Action.HAND_BACK if path == "run" else Action.SEND_AGAIN, 1)
 
 
-async def test_an_order_is_tried_until_it_could_be_however_often_it_could_not(world: World) -> None:
+def tried_for(seconds: float) -> dict[str, Any]:
+    """Of a claim: the timeline of an order that was first tried so long ago."""
+    began = int((SystemClock().now().timestamp() - seconds) * 1000)
+    return {"timeline": ((Status.PENDING, 0), (Status.ROUTING, began), (Status.ROUTING, began + int(seconds * 1000)))}
+
+
+async def test_an_order_that_could_not_be_tried_for_long_comes_to_its_end(world: World) -> None:
+    world.answer = Answer(outcome=Outcome.DEAD, reason="its pools were in use", untried=True)
+    await world.executor.run(submitted(**tried_for(UNTRIED_SECONDS - 10)))
+    assert (world.written[-1].status, world.written[-1].attempts) == (Status.PENDING, 0)
+    for attempts in range(1, MAX_ATTEMPTS + 1):
+        await world.executor.run(submitted(attempts=attempts, **tried_for(UNTRIED_SECONDS + 1)))
+        last = world.written[-1]
+        assert (last.status, last.attempts) == (Status.FAILED if attempts == MAX_ATTEMPTS else Status.PENDING, attempts)
+    assert last.failure_reason == "its pools were in use"
+
+
+async def test_for_a_while_an_order_is_tried_however_often_it_could_not_be(world: World) -> None:
     world.answer = Answer(outcome=Outcome.DEAD, untried=True)
     attempts = MAX_ATTEMPTS - 1
     for _ in range(20):
