@@ -117,12 +117,12 @@ async def test_a_pool_whose_accounts_are_replaced_between_two_reads_is_shown_as_
 
 
 async def test_a_shelf_keeps_few_pools_and_yet_shows_all(
-    store: Store, shelved: Shelf, reading: Reading, monkeypatch: pytest.MonkeyPatch
+    store: Store, reading: Reading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shelf, "MOST", 3)
+    shelved = Shelf(store, {program.venue: reading.reader(program) for program in PROGRAMS})
     for _ in range(2):
         assert sorted(await shelved.named(store.rows)) == sorted(store.rows)
-        assert len(shelved._read) == len(shelved._current) == 3
     # The last three were still there.
     assert len(reading.read) == 2 * len(store.rows) - 3
 

@@ -20,6 +20,7 @@ from chalicelib.venues.pool import Curve, Fill, Quoting
 from chalicelib.venues.pools.discovery import Node, Pair, deepest_pools
 from chalicelib.venues.pools.loading import Loader
 from chalicelib.venues.pools.programs import PROGRAMS, Program
+from chalicelib.venues.pools.recent import Recent
 from chalicelib.venues.pools.sharing import Sharing
 from chalicelib.venues.pools.shelf import Shelved
 from chalicelib.venues.pools.time import ChainTime
@@ -124,8 +125,7 @@ class LivePools:
         self._seconds = seconds
         self._loader = Loader(node, time, clock)
         self._refreshing: Sharing[Pair, _Known] = Sharing()
-        # The latest asked for last.
-        self._pairs: dict[Pair, _Known] = {}
+        self._pairs: Recent[Pair, _Known] = Recent(MOST_PAIRS)
 
     async def fresh(self, mints: Collection[str]) -> None:
         """Nothing: whoever lists pools sees those that orders have asked for."""
@@ -179,9 +179,7 @@ class LivePools:
 
     async def _refresh(self, pair: Pair) -> _Known:
         """Read a pair's pools anew, unless somebody just did."""
-        known = self._pairs[pair] = self._pairs.pop(pair) if pair in self._pairs else _Known()
-        while len(self._pairs) > MOST_PAIRS:
-            del self._pairs[next(iter(self._pairs))]
+        known = self._pairs.put(pair, self._pairs.get(pair) or _Known())
         if self._clock.monotonic() < known.read_again_at:
             return known
         now = asyncio.get_running_loop().time()

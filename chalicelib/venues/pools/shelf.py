@@ -1,19 +1,18 @@
 """Pools as the database keeps them, decoded: what a container decoded once it keeps while it is good."""
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from chalicelib.domain.pool import StoredPool
 from chalicelib.solana.account import Account
 from chalicelib.solana.clock import Clock
 from chalicelib.venues.pool import Curve, Fill, Pool
+from chalicelib.venues.pools.recent import Recent
 from chalicelib.venues.pools.snapshots import accounts_of
 
 # So many pools are kept decoded. A table of bins and its pool take about 100 KB.
 MOST = 200
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 # Reads the pool at an address from accounts by their address.
 Reader = Callable[[str, Mapping[str, Account | None]], Pool]
 
@@ -77,9 +76,9 @@ class Shelf:
         self._store = store
         # By the name of the venue.
         self._readers = readers
-        # By address, the latest last: the pool as its accounts have it, with their slot; and as it is.
-        self._read: dict[str, tuple[int, Pool]] = {}
-        self._current: dict[str, Shelved] = {}
+        # By address: the pool as its accounts have it, with their slot; and as it is.
+        self._read: Recent[str, tuple[int, Pool]] = Recent(MOST)
+        self._current: Recent[str, Shelved] = Recent(MOST)
 
     async def between(self, mints: Collection[str]) -> list[Shelved]:
         """The pools that trade some of these mints for each other, as they are now."""
@@ -104,18 +103,10 @@ class Shelf:
 
     def _shelved(self, stored: StoredPool, base: Pool) -> Shelved:
         """A pool in its state, from the accounts that the state belongs to."""
-        _keep(self._read, stored.address, (stored.slot, base))
+        self._read.put(stored.address, (stored.slot, base))
         kept = self._current.get(stored.address)
         if kept is None or kept.stored.version != stored.version:
             kept = Shelved(stored, base.resumed(stored.state.encode()) if stored.state else base)
         else:
             kept.stored = stored
-        _keep(self._current, stored.address, kept)
-        return kept
-
-
-def _keep(kept: dict[Key, Value], key: Key, value: Value) -> None:
-    kept.pop(key, None)
-    kept[key] = value
-    while len(kept) > MOST:
-        del kept[next(iter(kept))]
+        return self._current.put(stored.address, kept)
