@@ -1,5 +1,5 @@
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import boto3
@@ -10,9 +10,12 @@ from mypy_boto3_sqs import SQSClient
 from psycopg import sql
 
 from chalicelib import bootstrap
+from chalicelib.venues.pools.directory import SANDBOX, accounts_in
 from local.migrate import migrate
 from local.postgres import Postgres, ephemeral
 from tests.integration.gateway import Gateway
+from tests.integration.live import Container, container
+from tests.integration.node import Node, running
 from tests.integration.operators import Operator
 from tests.integration.rig import Rig
 from tests.integration.sessions import Session
@@ -129,3 +132,22 @@ def session(rig: Rig) -> Iterator[Callable[[], Session]]:
 def operate(rig: Rig, capsys: pytest.CaptureFixture[str]) -> Operator:
     """The operator's command, on the rig."""
     return Operator(capsys)
+
+
+@pytest.fixture
+def node() -> Node:
+    """A node that has the sandbox's accounts."""
+    return Node(accounts_in(SANDBOX))
+
+
+@pytest.fixture
+async def node_url(node: Node) -> AsyncIterator[str]:
+    async with running(node) as found:
+        yield found
+
+
+@pytest.fixture
+async def market(database_url: str, node_url: str) -> AsyncIterator[Container]:
+    """A container whose market is the node's chain."""
+    async with container(database_url, node_url) as made:
+        yield made

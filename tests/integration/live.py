@@ -12,21 +12,20 @@ from chalicelib.bootstrap import pool_market
 from chalicelib.domain.clock import SystemEntropy
 from chalicelib.domain.order import Terms
 from chalicelib.domain.quote import Route
-from chalicelib.domain.token import Token, find
+from chalicelib.domain.token import Token
 from chalicelib.routing.router import Router
 from chalicelib.settings import Settings
 from chalicelib.solana.clock import Clock as ChainClock
 from chalicelib.store.database import Database, connect
 from chalicelib.venues.base import Attempt
+from tests.integration.paper import SOL, USDC
 
-
-def token(symbol: str) -> Token:
-    found = find(symbol)
-    assert found is not None
-    return found
-
-
-SOL, USDC, BONK = token("SOL"), token("USDC"), token("BONK")
+# Of SOL and USDC: two of Raydium, the second the deeper one, and two of Meteora.
+RAYDIUM = ("9bZB3NKnN5svBNkEEkYqdVfyLBCuaCFDSTk7NGqpjeAC", "B6ZEcKSibfwWnDaWxxPrKk4np8iSPfNAttowCgsWsezU")
+METEORA = ("CBy3Kba657CUQk6nm7S2V7fzSkAKjXXihbpd9D7bZTiq", "9gY5xCqh4stMxxsRSb1nsKBZJ8DCsSEVZTbciuMarpg7")
+ALL = {*RAYDIUM, *METEORA}
+# So much moves through all of them.
+MUCH = 10**12
 
 
 class HeldClock:

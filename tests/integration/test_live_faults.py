@@ -2,7 +2,7 @@
 
 import asyncio
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 from aiohttp import web
@@ -12,30 +12,10 @@ from chalicelib.solana import address
 from chalicelib.solana.rpc import MOST_REPLY
 from chalicelib.venues.meteora import state as meteora
 from chalicelib.venues.pools import loading
-from chalicelib.venues.pools.directory import SANDBOX, accounts_in
 from chalicelib.venues.raydium import state as raydium
-from tests.integration.live import BONK, SOL, USDC, Container, container, pools_of
+from tests.integration.live import ALL, METEORA, MUCH, RAYDIUM, Container, container, pools_of
 from tests.integration.node import KEY, SLOT, Fault, Node, answer, of, refusal, running
-from tests.integration.test_live_pools import METEORA, MUCH, RAYDIUM
-
-ALL = {*RAYDIUM, *METEORA}
-
-
-@pytest.fixture
-def node() -> Node:
-    return Node(accounts_in(SANDBOX))
-
-
-@pytest.fixture
-async def url(node: Node) -> AsyncIterator[str]:
-    async with running(node) as found:
-        yield found
-
-
-@pytest.fixture
-async def market(database_url: str, url: str) -> AsyncIterator[Container]:
-    async with container(database_url, url) as made:
-        yield made
+from tests.integration.paper import BONK, SOL, USDC
 
 
 def resets(request: web.Request, _: str, __: object) -> web.Response:
@@ -238,8 +218,8 @@ async def test_age_counts_in_slots_too(market: Container, node: Node, slots: int
             await market.quote(SOL, USDC, MUCH)
 
 
-async def test_the_limits_are_settings(database_url: str, url: str, node: Node) -> None:
-    async with container(database_url, url, pool_most_seconds=100.0, pool_most_slots=3) as market:
+async def test_the_limits_are_settings(database_url: str, node_url: str, node: Node) -> None:
+    async with container(database_url, node_url, pool_most_seconds=100.0, pool_most_slots=3) as market:
         await market.quote()
         await market.later(60)
         node.faults = [FAULTS["500"]]
@@ -259,13 +239,13 @@ async def test_the_limits_are_settings(database_url: str, url: str, node: Node) 
 
 
 async def test_stored_pools_serve_where_none_can_be_searched_for(
-    market: Container, node: Node, database_url: str, url: str
+    market: Container, node: Node, database_url: str, node_url: str
 ) -> None:
     before = await market.quote(amount=MUCH)
     node.faults = [of("getProgramAccounts", lambda: refusal(-32010, "excluded from account secondary indexes"))]
     node.slot += 400
     await market.later(100)
-    async with container(database_url, url) as other:
+    async with container(database_url, node_url) as other:
         assert (await other.quote(amount=MUCH)).legs == before.legs
         # It is not searched for at each quote.
         node.called("getProgramAccounts")

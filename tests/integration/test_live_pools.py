@@ -1,7 +1,7 @@
 """The pool market on a node's RPC: which pools are found, when they are read, and what is quoted."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,33 +14,10 @@ from chalicelib.domain.token import Token
 from chalicelib.settings import Settings
 from chalicelib.solana import address
 from chalicelib.venues.meteora import state as meteora
-from chalicelib.venues.pools.directory import SANDBOX, accounts_in
 from chalicelib.venues.raydium import state as raydium
-from tests.integration.live import BONK, SOL, USDC, Container, container, pools_of
-from tests.integration.node import EPOCH, SLOT, TIMESTAMP, Node, running
-
-# Of SOL and USDC: two of Raydium, the second the deeper one, and two of Meteora.
-RAYDIUM = ("9bZB3NKnN5svBNkEEkYqdVfyLBCuaCFDSTk7NGqpjeAC", "B6ZEcKSibfwWnDaWxxPrKk4np8iSPfNAttowCgsWsezU")
-METEORA = ("CBy3Kba657CUQk6nm7S2V7fzSkAKjXXihbpd9D7bZTiq", "9gY5xCqh4stMxxsRSb1nsKBZJ8DCsSEVZTbciuMarpg7")
-# So much moves through all of them.
-MUCH = 10**12
-
-
-@pytest.fixture
-def node() -> Node:
-    return Node(accounts_in(SANDBOX))
-
-
-@pytest.fixture
-async def url(node: Node) -> AsyncIterator[str]:
-    async with running(node) as found:
-        yield found
-
-
-@pytest.fixture
-async def market(database_url: str, url: str) -> AsyncIterator[Container]:
-    async with container(database_url, url) as made:
-        yield made
+from tests.integration.live import METEORA, MUCH, RAYDIUM, Container, container, pools_of
+from tests.integration.node import EPOCH, SLOT, TIMESTAMP, Node
+from tests.integration.paper import BONK, SOL, USDC
 
 
 def addresses(calls: Sequence[list[Any]]) -> list[set[str]]:
@@ -83,7 +60,7 @@ async def test_pools_are_found_once_and_read_in_one_call_with_the_chains_clock(m
 
 
 async def test_pools_that_were_just_read_are_not_read_again(
-    market: Container, node: Node, database_url: str, url: str
+    market: Container, node: Node, database_url: str, node_url: str
 ) -> None:
     await market.quote()
     node.calls = []
@@ -92,7 +69,7 @@ async def test_pools_that_were_just_read_are_not_read_again(
     await market.later(0.9)
     await market.quote()
     assert node.calls == []
-    async with container(database_url, url) as other:
+    async with container(database_url, node_url) as other:
         # It has to find the pools, and to learn the time.
         await other.quote()
         node.calls = []
@@ -207,7 +184,7 @@ async def test_the_chains_time_is_that_of_its_clock_and_what_passed_since(market
 
 
 async def test_a_snapshot_never_replaces_a_newer_one(
-    market: Container, node: Node, database_url: str, url: str
+    market: Container, node: Node, database_url: str, node_url: str
 ) -> None:
     before = await market.quote(amount=MUCH)
     # Another container asks a node that lags behind.
@@ -215,18 +192,18 @@ async def test_a_snapshot_never_replaces_a_newer_one(
     vault = raydium.parts(node.accounts[RAYDIUM[0]])[2]
     node.write(vault, 64, (10**6).to_bytes(8, "little"))
     await market.later()
-    async with container(database_url, url) as other:
+    async with container(database_url, node_url) as other:
         assert (await other.quote(amount=MUCH)).legs == before.legs
     assert {slot for slot, _ in (await market.stored()).values()} == {SLOT}
 
 
-async def test_pools_of_a_directory_are_not_taken_for_the_chains(database_url: str, url: str, node: Node) -> None:
+async def test_pools_of_a_directory_are_not_taken_for_the_chains(database_url: str, node_url: str, node: Node) -> None:
     async with container(database_url, "") as directory:
         await directory.quote()
         assert not any(live for _, live in (await directory.stored()).values())
     del node.accounts[RAYDIUM[0]]
     # Whatever the slot, which a directory need not know.
-    async with container(database_url, url, pool_most_slots=10**12) as live:
+    async with container(database_url, node_url, pool_most_slots=10**12) as live:
         route = await live.quote(amount=MUCH)
         stored = await live.stored()
     assert RAYDIUM[0] not in pools_of(route)
