@@ -92,6 +92,8 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     catalogue: Catalogue
     # The tokens that a route of two swaps may go over.
     middles: Sequence[Token] = ()
+    # Forgets at most so many pools that nobody reads any more; None where none are kept.
+    expire_pools: Callable[[int], Awaitable[None]] | None = None
     # Those behind venues and chain, which end with the container.
     clients: Sequence[Client] = ()
 
@@ -205,6 +207,7 @@ class Engine:
             deliveries=deliveries,
             backlog_limit=given.sweep_backlog_limit,
             keep_events=timedelta(days=given.event_retention_days) or None,
+            expire_pools=market.expire_pools,
             telemetry=self.telemetry,
         )
 
@@ -281,6 +284,7 @@ def pool_market(given: Settings, database: Database, *, clock: Clock, entropy: E
         planner=Planner(middles=tuple(token.key for token in middles), min_gain_bps=given.split_min_gain_bps),
         catalogue=PoolCatalogue(store, fresh, clock),
         middles=middles,
+        expire_pools=store.expire,
         clients=clients,
     )
 

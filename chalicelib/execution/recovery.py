@@ -1,6 +1,6 @@
 """The sweep: finds what a crash, a lost message or a lost reply left behind, and sets it going again."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
@@ -16,6 +16,7 @@ MOST_WHILE_BEHIND = 100
 MOST_EXPIRED = 200
 # Keeps pace with 300 keyed orders a second.
 MOST_EXPIRED_KEYS = 20_000
+MOST_EXPIRED_POOLS = 1000
 
 
 class OrderStore(Protocol):
@@ -71,6 +72,7 @@ class Sweeper:
         deliveries: MessageQueue,
         backlog_limit: int,
         keep_events: timedelta | None,
+        expire_pools: Callable[[int], Awaitable[None]] | None,
         telemetry: Telemetry,
     ) -> None:
         self._orders = orders
@@ -80,6 +82,7 @@ class Sweeper:
         self._deliveries = deliveries
         self._backlog_limit = backlog_limit
         self._keep_events = keep_events
+        self._expire_pools = expire_pools
         self._telemetry = telemetry
 
     async def run(self) -> None:
@@ -92,6 +95,8 @@ class Sweeper:
         lagging, _ = await self._send(self._deliveries, "sockets", self._lagging())
         await self._step("expired sockets", self._sockets.expire(MOST_EXPIRED))
         await self._step("expired idempotency keys", self._orders.expire_keys(MOST_EXPIRED_KEYS))
+        if self._expire_pools:
+            await self._step("expired pools", self._expire_pools(MOST_EXPIRED_POOLS))
         # Each by itself: old events that can't be dropped must not keep coming ones from their room.
         await self._step("room for coming events", self._roll(self._orders.make_events(self._keep_events)))
         await self._step("expired events", self._roll(self._orders.drop_events(self._keep_events)))

@@ -10,6 +10,8 @@ from chalicelib.store.gathering import Gathering
 from chalicelib.store.ledger import Swap
 from chalicelib.store.statements import load
 
+# Live pools are kept for so long after they were read: for much longer than a transaction is valid.
+KEEP_SECONDS = 60 * 60
 # How long a fill waits for a pool that another session holds.
 PATIENCE = "250ms"
 
@@ -88,6 +90,10 @@ class Pools:
     async def keep(self, snapshots: Sequence[Snapshot]) -> None:
         """Store pools that are new, newer accounts of live ones, and those that have become live or ceased to be."""
         await self._database.insist(_SQL["keep"], {"pools": _encoder.encode(snapshots).decode()})
+
+    async def expire(self, most: int) -> None:
+        """Forget live pools that nobody has read for long."""
+        await self._database.insist(_SQL["expire"], {"keep": KEEP_SECONDS, "most": most})
 
     async def unlocked(self, addresses: Collection[str]) -> set[str]:
         """Those of these pools that no session holds at this moment."""

@@ -7,6 +7,7 @@ import pytest
 
 from chalicelib import bootstrap
 from chalicelib.bootstrap import LoopThread
+from chalicelib.store.pools import KEEP_SECONDS
 from chalicelib.venues.pools.directory import SANDBOX, accounts_in
 from tests.integration.node import Node, running
 from tests.integration.paper import Books
@@ -49,4 +50,31 @@ def test_a_fill_belongs_to_its_snapshot_and_the_ledger_stays(node: Node, rig: Ri
     # Each was read twice, and those that were traded with were twice.
     assert books.versions() == {pool: 2 * version for pool, version in before.items()}
     assert swap in books.ledger()
+    assert len(books.ledger()) == 2
+
+
+def test_pools_that_nobody_reads_are_forgotten_some_at_a_time_and_found_again(
+    node: Node, rig: Rig, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books = Books(database_url)
+    assert rig.settle(rig.post(tokenIn="SOL", tokenOut="USDC", amount=900))["status"] == "confirmed"
+    (shut, *_), others = sorted(books.versions()), len(books.versions()) - 1
+    # One of a directory stays for ever, and one that a session holds until the next sweep.
+    books.sql("UPDATE pools SET live = false WHERE address = %s", shut)
+    rig.advance(KEEP_SECONDS - 60)
+    rig.sweep()
+    assert len(books.versions()) == 1 + others
+    rig.advance(60)
+    monkeypatch.setattr("chalicelib.execution.recovery.MOST_EXPIRED_POOLS", others - 1)
+    rig.sweep()
+    (left,) = books.versions().keys() - {shut}
+    with psycopg.connect(database_url) as holder:
+        holder.execute("SELECT 1 FROM pools WHERE address = %s FOR UPDATE", (left,))
+        rig.sweep()
+        assert books.versions().keys() == {shut, left}
+    rig.sweep()
+    assert books.versions().keys() == {shut}
+    bootstrap.close()
+    assert rig.settle(rig.post(tokenIn="SOL", tokenOut="USDC", amount=900))["status"] == "confirmed"
+    assert len(books.versions()) == 1 + others
     assert len(books.ledger()) == 2

@@ -116,6 +116,17 @@ async def test_a_pool_whose_accounts_are_replaced_between_two_reads_is_shown_as_
     assert now.pool is not before.pool
 
 
+async def test_a_pool_that_was_forgotten_and_found_again_is_shown_with_its_new_accounts(
+    store: Store, shelved: Shelf, reading: Reading
+) -> None:
+    address = min(store.rows)
+    before = (await shelved.named([address]))[address]
+    # The first of its versions, as before.
+    store.change(address, slot=9)
+    assert (await shelved.named([address]))[address].pool is not before.pool
+    assert reading.read == [address, address]
+
+
 async def test_a_shelf_keeps_few_pools_and_yet_shows_all(
     store: Store, reading: Reading, monkeypatch: pytest.MonkeyPatch
 ) -> None:

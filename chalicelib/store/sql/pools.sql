@@ -48,6 +48,14 @@ ON CONFLICT (address) DO UPDATE SET
     version = p.version + 1, state = NULL
 WHERE p.live <> excluded.live OR (p.live AND p.slot < excluded.slot)
 
+-- name: expire
+-- Forget live pools that nobody has read for long: closed ones, ones that others are deeper than, ones that nobody wants.
+-- No transaction that was computed from one can still land; where it is found again it begins anew.
+DELETE FROM pools WHERE address = ANY(ARRAY(
+    SELECT address FROM pools WHERE live AND read_at <= engine_now() - %(keep)s * interval '1 second'
+    ORDER BY read_at LIMIT %(most)s FOR UPDATE SKIP LOCKED
+))
+
 -- name: unlocked
 -- Those pools that no session holds at this moment.
 SELECT address FROM pools WHERE address = ANY(%(addresses)s) ORDER BY address FOR UPDATE SKIP LOCKED

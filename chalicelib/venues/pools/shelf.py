@@ -105,7 +105,8 @@ class Shelf:
         """A pool in its state, from the accounts that the state belongs to."""
         self._read.put(stored.address, (stored.slot, base))
         kept = self._current.get(stored.address)
-        if kept is None or kept.stored.version != stored.version:
+        # A pool that was forgotten and found again counts its versions anew.
+        if kept is None or (kept.stored.slot, kept.stored.version) != (stored.slot, stored.version):
             kept = Shelved(stored, base.resumed(stored.state.encode()) if stored.state else base)
         else:
             kept.stored = stored
