@@ -70,6 +70,11 @@ class Container:
         async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
             await connection.execute("UPDATE pools SET read_at = read_at - %s * interval '1 second'", (seconds,))
 
+    async def sweep(self) -> None:
+        """Forget pools as the schedule does."""
+        assert self._market.expire_pools
+        await self._market.expire_pools(100)
+
     async def stored(self) -> dict[str, tuple[int, bool]]:
         """The slot of each stored pool, and whether it is a live one."""
         async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:

@@ -10,8 +10,10 @@ from aiohttp import web
 from chalicelib.domain.errors import QuoteUnavailable
 from chalicelib.solana import address
 from chalicelib.solana.rpc import MOST_REPLY
+from chalicelib.store.pools import KEEP_SECONDS
 from chalicelib.venues.meteora import state as meteora
 from chalicelib.venues.pools import loading
+from chalicelib.venues.pools.time import MOST_JUMP
 from chalicelib.venues.raydium import state as raydium
 from tests.integration.live import ALL, METEORA, MUCH, RAYDIUM, Container, container, pools_of
 from tests.integration.node import KEY, SLOT, Fault, Node, answer, of, refusal, running
@@ -185,6 +187,49 @@ async def test_a_node_that_goes_back_is_not_believed(market: Container, node: No
     await market.later(10)
     with pytest.raises(QuoteUnavailable, match="Minimum context slot" if honest else "not all of one from"):
         await market.quote(amount=MUCH)
+
+
+@pytest.mark.parametrize("cold", [False, True], ids=["warm", "cold"])
+async def test_a_slot_that_the_chain_cannot_have_reached_is_not_believed(
+    market: Container, node: Node, database_url: str, node_url: str, cold: bool
+) -> None:
+    before = await market.quote(amount=MUCH)
+    await market.later(8)
+    async with container(database_url, node_url) as other:
+        asking = other if cold else market
+        # In 8 seconds as many as 40 slots, and what it may jump. What is stored grows older while the test runs.
+        node.slots = [SLOT + 40 + MOST_JUMP + (1000 if cold else 1)] * 2
+        assert (await asking.quote(amount=MUCH)).legs == before.legs
+        assert max(slot for slot, _ in (await market.stored()).values()) < SLOT + MOST_JUMP
+        await asking.later(8)
+        node.slot = 2**60
+        with pytest.raises(QuoteUnavailable, match=r"Solana RPC: a broken node, it is at slot \d+, and the chain at "):
+            await asking.quote(amount=MUCH)
+        assert {slot for slot, _ in (await market.stored()).values()} == {SLOT}
+        # The last that was believed was read 8 seconds and a bit ago.
+        node.slot = SLOT + 40 + MOST_JUMP
+        await asking.later()
+        assert (await asking.quote(amount=MUCH)).legs == before.legs
+
+
+async def test_a_wrong_slot_that_nothing_speaks_against_is_not_believed_for_ever(
+    market: Container, node: Node, database_url: str, node_url: str
+) -> None:
+    node.slot = 2**60
+    before = await market.quote(amount=MUCH)
+    node.slot = SLOT
+    await market.later(59)
+    with pytest.raises(QuoteUnavailable, match="Minimum context slot"):
+        await market.quote(amount=MUCH)
+    await market.later(2)
+    # Its pools are what they were, and others are read.
+    with pytest.raises(QuoteUnavailable, match="it was read 61"):
+        await market.quote(amount=MUCH)
+    assert (await market.quote(SOL, BONK)).legs
+    assert market.chain_time().slot == SLOT
+    await market.later(KEEP_SECONDS)
+    await market.sweep()
+    assert (await market.quote(amount=MUCH)).legs == before.legs
 
 
 async def test_the_time_that_an_answer_took_is_part_of_the_age(market: Container, node: Node) -> None:

@@ -184,6 +184,8 @@ class LivePools:
             return known
         now = asyncio.get_running_loop().time()
         stored = [pool for pool in await self._store.between(pair) if pool.live]
+        for pool in stored:
+            self._loader.tell(pool.slot, pool.age)
         try:
             pools = await self._find(pair, known, stored, now + FINDING_SHARE * self._seconds)
             if pools and not self._just_read(stored):

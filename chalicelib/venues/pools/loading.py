@@ -1,7 +1,10 @@
 """The accounts of pools as the chain has them, all of one slot."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from chalicelib.domain.clock import Clock
 from chalicelib.domain.errors import IncompleteState, MalformedAccount, RpcUnavailable
@@ -13,7 +16,7 @@ from chalicelib.store.pools import Snapshot
 from chalicelib.venues.pools.discovery import Node
 from chalicelib.venues.pools.programs import Program
 from chalicelib.venues.pools.snapshots import snapshot
-from chalicelib.venues.pools.time import ChainTime
+from chalicelib.venues.pools.time import LEAST_SLOT_SECONDS, MOST_JUMP, MOST_SECONDS, ChainTime
 
 # A pool's account names the others: it is asked for first, then with them, and again where they have become others.
 ROUNDS = 3
@@ -28,14 +31,44 @@ class Loaded(NamedTuple):
     broken: dict[str, str]
 
 
+class _Seen(NamedTuple):
+    """A slot that the chain had reached at a time of the holder's monotonic clock."""
+
+    slot: int
+    at: float
+
+
 class Loader:
-    """Reads pools from a node, and the chain's time with them. It never goes back behind a slot that it has seen."""
+    """Reads pools from a node, and the chain's time with them.
+
+    It never goes back behind a slot that it has seen lately, and believes none that the chain can't have reached.
+    """
 
     def __init__(self, node: Node, time: ChainTime, clock: Clock) -> None:
         self._node = node
         self._time = time
         self._clock = clock
-        self.newest_slot = 0
+        self._seen: _Seen | None = None
+        self._told: _Seen | None = None
+
+    @property
+    def newest_slot(self) -> int:
+        """The newest that was seen; 0 where none was lately: had it been wrong, nothing could be read since."""
+        if self._seen is None or self._clock.monotonic() - self._seen.at >= MOST_SECONDS:
+            return 0
+        return self._seen.slot
+
+    def tell(self, slot: int, age: float) -> None:
+        """Others saw the chain at this slot so many seconds ago."""
+        if self._told is None or slot > self._told.slot:
+            self._told = _Seen(slot, self._clock.monotonic() - age)
+
+    def _most(self) -> float:
+        """The slot that the chain can't be behind yet."""
+        seen = self._seen or self._told
+        if seen is None:
+            return math.inf
+        return seen.slot + MOST_JUMP + int((self._clock.monotonic() - seen.at) / LEAST_SLOT_SECONDS)
 
     async def load(self, pools: Mapping[str, Program], last: dict[str, Account], until: float) -> Loaded:
         """All of these pools at one slot. Raises RpcUnavailable.
@@ -50,7 +83,7 @@ class Loader:
             last.update({address: account for address in pools if (account := found[address]) is not None})
             if _wanted(pools, last) <= wanted:
                 break
-        self._read_time(found[addresses.CLOCK])
+        self._read_time(found[addresses.CLOCK], slot)
         loaded = Loaded([], {})
         for address, program in pools.items():
             own = {part: found.get(part) for part in _parts(address, program, last)}
@@ -70,17 +103,23 @@ class Loader:
             least = self.newest_slot
             found = await together(self._node.accounts(chunk, until, least_slot=least) for chunk in chunks)
             slots = {slot for slot, _ in found}
-            self.newest_slot = max(self.newest_slot, *slots)
-            if len(slots) == 1 and min(slots) >= least:
-                return slots.pop(), {address: each for _, accounts in found for address, each in accounts.items()}
-        came = ", ".join(map(str, sorted(slots)))
-        raise RpcUnavailable(f"Solana RPC: accounts came of slot {came}, not all of one from {least} on")
+            newest, most = max(slots), self._most()
+            if newest > most:
+                why = f"a broken node, it is at slot {newest}, and the chain at {most} at most"
+                continue
+            if newest > self.newest_slot:
+                self._seen = _Seen(newest, self._clock.monotonic())
+            if len(slots) == 1 and newest >= least:
+                return newest, {address: each for _, accounts in found for address, each in accounts.items()}
+            why = f"accounts came of slot {', '.join(map(str, sorted(slots)))}, not all of one from {least} on"
+        raise RpcUnavailable(f"Solana RPC: {why}")
 
-    def _read_time(self, account: Account | None) -> None:
+    def _read_time(self, account: Account | None, slot: int) -> None:
         try:
             if account is None:
                 raise RpcUnavailable("Solana RPC: the chain's clock is not there")
-            self._time.read(ChainClock.read(account))
+            # Of its own slot nothing is known but what it says.
+            self._time.read(replace(ChainClock.read(account), slot=slot))
         except MalformedAccount as error:
             raise RpcUnavailable(f"Solana RPC: {error}") from None
 

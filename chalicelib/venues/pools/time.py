@@ -6,6 +6,10 @@ from chalicelib.domain.clock import Clock
 from chalicelib.solana.clock import Clock as ChainClock
 
 SLOT_SECONDS = 0.4
+# No chain is faster.
+LEAST_SLOT_SECONDS = 0.2
+# So far a chain may seem to jump: what was seen of it before was a node's that lagged.
+MOST_JUMP = 1500
 # Reckoned on for longer, the slot is too far off and the epoch may be over.
 MOST_SECONDS = 60.0
 
@@ -34,8 +38,8 @@ class ChainTime:
         return self._read is not None and self._since(self._read[1]) < MOST_SECONDS
 
     def read(self, chain: ChainClock) -> None:
-        """It is so late now. What is older than was read before changes nothing."""
-        if self._read is None or chain.slot >= self._read[0].slot:
+        """It is so late now. What is older than was read lately changes nothing."""
+        if self._read is None or not self.known or chain.slot >= self._read[0].slot:
             self._read = chain, self._clock.now()
 
     def now(self) -> ChainClock:
