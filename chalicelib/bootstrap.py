@@ -264,7 +264,7 @@ def pool_market(given: Settings, database: Database, *, clock: Clock, entropy: E
         limits = Limits(slots=given.pool_most_slots, seconds=given.pool_most_seconds)
         live = LivePools(node=rpc, store=store, shelf=shelf, time=time, clock=clock, limits=limits)
         venues: list[Venue] = [LiveVenue(name, live) for name in names]
-        clients, fresh = (rpc,), live.fresh
+        clients, fresh = (live, rpc), live.fresh
     else:
         directory, time = Path(given.pools_directory) if given.pools_directory else SANDBOX, OpenTime(clock)
         source = DirectoryPools(directory, store)

@@ -24,8 +24,9 @@ COMMITMENT = "confirmed"
 MOST_ACCOUNTS = 100
 # A hundred of the largest accounts that are asked for, in base64, are 1.4 MB.
 MOST_REPLY = 4 * 2**20
-# More calls at once wait for each other.
+# More calls at once wait for each other; searches, which may take long, for searches alone.
 MOST_CALLS = 16
+MOST_SEARCHES = 16
 TRIES = 4
 CONNECT_SECONDS = 1.0
 # Before the first try anew; doubled before each further one.
@@ -94,7 +95,7 @@ class Rpc:
         keys = [self._endpoint.target, *parts.path.split("/"), *(value for _, value in parse_qsl(parts.query))]
         self._keys = [key for key in keys if len(key) >= KEY_BYTES]
         self._client = Client(lambda: self._endpoint, authorities="SSL_CERT_FILE", most_reply=MOST_REPLY)
-        self._turns = asyncio.Semaphore(MOST_CALLS)
+        self._calls, self._searches = asyncio.Semaphore(MOST_CALLS), asyncio.Semaphore(MOST_SEARCHES)
         # The node asked not to be called before.
         self._rests_until = float("-inf")
 
@@ -135,7 +136,7 @@ class Rpc:
         body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
         why = "no answer in time"
         try:
-            async with asyncio.timeout_at(until), self._turns:
+            async with asyncio.timeout_at(until), self._calls if hasty else self._searches:
                 for tried in range(TRIES):
                     await self._pause(tried, until)
                     try:

@@ -1,5 +1,6 @@
 """A stand-in for a Solana node: serves accounts by JSON-RPC, at a slot and with the faults that a test asks for."""
 
+import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -31,6 +32,8 @@ class Node:
         self.keeps_to_least_slot = True
         self.calls: list[tuple[str, list[Any]]] = []
         self.faults: list[Fault] = []
+        # Calls of a method, or that name a program first, wait for its gate, and find what is there when it opens.
+        self.gates: dict[str, asyncio.Event] = {}
 
     def called(self, method: str) -> list[list[Any]]:
         """The parameters of the calls of a method since the last time that somebody asked."""
@@ -51,6 +54,8 @@ class Node:
         asked = await request.json()
         method, params = asked["method"], asked["params"]
         self.calls.append((method, params))
+        for gate in [gate for name, gate in self.gates.items() if name in (method, params[0])]:
+            await gate.wait()
         for fault in list(self.faults):
             if (response := fault(request, method, params)) is not None:
                 return response

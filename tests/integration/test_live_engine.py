@@ -1,5 +1,6 @@
 """Orders on the chain's pools, through the engine: traded with on paper, until the chain's next snapshot."""
 
+import asyncio
 from collections.abc import Iterator
 
 import psycopg
@@ -15,15 +16,21 @@ from tests.integration.rig import Rig
 
 
 @pytest.fixture
-def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
+def loop() -> Iterator[LoopThread]:
+    loop = LoopThread()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def node(loop: LoopThread, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
     """A node in a thread of its own, which the containers ask."""
-    loop, node = LoopThread(), Node(accounts_in(SANDBOX))
+    node = Node(accounts_in(SANDBOX))
     serving = running(node)
     monkeypatch.setenv("MARKET", "pools")
     monkeypatch.setenv("SOLANA_RPC_URL", loop.run(serving.__aenter__()))
     yield node
     loop.run(serving.__aexit__(None, None, None))
-    loop.close()
 
 
 def test_a_fill_belongs_to_its_snapshot_and_the_ledger_stays(node: Node, rig: Rig, database_url: str) -> None:
@@ -51,6 +58,19 @@ def test_a_fill_belongs_to_its_snapshot_and_the_ledger_stays(node: Node, rig: Ri
     assert books.versions() == {pool: 2 * version for pool, version in before.items()}
     assert swap in books.ledger()
     assert len(books.ledger()) == 2
+
+
+def test_an_order_waits_for_a_search_from_attempt_to_attempt(node: Node, loop: LoopThread, rig: Rig) -> None:
+    # It belongs to the node's loop from the moment that somebody waits for it.
+    node.gates["getProgramAccounts"] = gate = asyncio.Event()
+    order_id = rig.post(tokenIn="SOL", tokenOut="USDC", amount=900)
+    assert rig.invoke(order_id) == [order_id]
+    event = rig.show(order_id)["events"][-1]
+    assert event["status"] == "pending"
+    assert "Raydium's pools are still being searched for" in event["meta"]["reason"]
+    loop.loop.call_soon_threadsafe(gate.set)
+    assert rig.settle(order_id)["status"] == "confirmed"
+    assert rig.row(order_id)["attempts"] == 2
 
 
 def test_pools_that_nobody_reads_are_forgotten_some_at_a_time_and_found_again(

@@ -1,9 +1,12 @@
 """Which pools of the chain trade two tokens for each other."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from chalicelib.domain import base58
+from chalicelib.domain.clock import Clock
+from chalicelib.domain.errors import RpcUnavailable
 from chalicelib.solana.account import Account, discriminator
 from chalicelib.solana.address import BYTES
 from chalicelib.solana.rpc import MOST_ACCOUNTS, Window, together
@@ -16,6 +19,13 @@ Pair = tuple[str, str]
 MOST_POOLS = 8
 # The balances of so many are compared.
 MOST_COMPARED = 500
+# A node may take many seconds to look through all accounts of a program.
+SEARCH_SECONDS = 20.0
+# A pair's pools are searched for anew after so long; where that failed after a shorter time, the last one where none
+# are known.
+AGAIN_SECONDS = 300.0
+AGAIN_FAILED_SECONDS = 15.0
+AGAIN_UNKNOWN_SECONDS = 1.0
 # Where a token account has its amount.
 _AMOUNT = Window(64, 8)
 
@@ -34,6 +44,67 @@ class Node(Protocol):
     ) -> list[Account]:
         """The accounts of a program that have this size, and at these offsets these bytes, in base58."""
         ...
+
+
+class Search:
+    """The search for a program's pools of a pair: it may take longer than anybody waits, and goes on without them.
+
+    `pools` are their addresses, None while they are not known; `error` says why they may be others.
+    """
+
+    def __init__(self, node: Node, program: Program, pair: Pair, clock: Clock) -> None:
+        self.pools: Sequence[str] | None = None
+        self.error: RpcUnavailable | None = None
+        self._node = node
+        self._program = program
+        self._pair = pair
+        self._clock = clock
+        self._again_at = float("-inf")
+        self._under_way: asyncio.Task[list[str] | RpcUnavailable] | None = None
+
+    async def look(self, stored: Sequence[str], until: float) -> None:
+        """Search, if it is time, and until then wait for what that finds. Meanwhile those that are stored will do."""
+        if self._clock.monotonic() < self._again_at:
+            return
+        if self.pools is None and stored:
+            self.pools = stored
+        search, failed = self._under_way, ""
+        if search is not None and search.done() and isinstance(error := search.result(), RpcUnavailable):
+            # Perhaps long ago: whoever waits now should not pay for it.
+            search, failed = None, f", after: {error}"
+        patient = search is None or self.pools is None
+        search = self._under_way = search or asyncio.create_task(self._search())
+        await asyncio.wait({search}, timeout=max(until - asyncio.get_running_loop().time(), 0) if patient else 0)
+        if search.done():
+            self._end(search.result())
+        else:
+            self.error = RpcUnavailable(
+                f"Solana RPC: {self._program.venue}'s pools are still being searched for{failed}"
+            )
+
+    def _end(self, found: list[str] | RpcUnavailable) -> None:
+        self._under_way = None
+        if isinstance(found, RpcUnavailable):
+            self.error = found
+            wait = AGAIN_UNKNOWN_SECONDS if self.pools is None else AGAIN_FAILED_SECONDS
+        else:
+            self.pools, self.error, wait = found, None, AGAIN_SECONDS
+        self._again_at = self._clock.monotonic() + wait
+
+    async def _search(self) -> list[str] | RpcUnavailable:
+        """What is found, or why nothing can be: nobody may be there any more whom an error could be raised to."""
+        until = asyncio.get_running_loop().time() + SEARCH_SECONDS
+        try:
+            return await deepest_pools(self._node, self._program, self._pair, until)
+        except RpcUnavailable as error:
+            return error
+
+    async def close(self) -> None:
+        """End what is under way."""
+        if self._under_way is not None:
+            self._under_way.cancel()
+            await asyncio.wait({self._under_way})
+            self._under_way = None
 
 
 async def deepest_pools(node: Node, program: Program, pair: Pair, until: float) -> list[str]:

@@ -17,7 +17,7 @@ from chalicelib.solana.rpc import together
 from chalicelib.store.pools import Snapshot
 from chalicelib.venues.base import Attempt
 from chalicelib.venues.pool import Curve, Fill, Quoting
-from chalicelib.venues.pools.discovery import Node, Pair, deepest_pools
+from chalicelib.venues.pools.discovery import Node, Pair, Search
 from chalicelib.venues.pools.loading import Loader
 from chalicelib.venues.pools.programs import PROGRAMS, Program
 from chalicelib.venues.pools.recent import Recent
@@ -31,13 +31,8 @@ ASKING_SECONDS = 1.7
 FINDING_SHARE = 0.7
 # Pools that were read a moment ago are not read again.
 RELOAD_SECONDS = 1.0
-# A pair's pools are found anew after so long, or where that failed after the shorter time.
-REDISCOVERY_SECONDS = 300.0
-REDISCOVERY_TRY_SECONDS = 15.0
 # So many pairs a container knows.
 MOST_PAIRS = 500
-
-_BY_VENUE = {program.venue: program for program in PROGRAMS}
 
 
 class PoolStore(Protocol):
@@ -90,16 +85,21 @@ class LeftOut(msgspec.Struct, frozen=True):
 class _Known:
     """What a container knows of a pair. Times are the holder's monotonic clock's."""
 
-    def __init__(self) -> None:
-        # With their programs, by address; None while they were not found.
-        self.pools: dict[str, Program] | None = None
-        self.find_again_at = float("-inf")
+    def __init__(self, searches: Sequence[tuple[Program, Search]]) -> None:
+        self.searches = searches
         self.read_again_at = float("-inf")
         self.last: dict[str, Account] = {}
         self.broken: dict[str, str] = {}
-        # Why the pools were not read just now; and why those of a venue may not be all, by its name.
+        # Why the pools were not read just now.
         self.error: RpcUnavailable | None = None
-        self.unfound: dict[str, RpcUnavailable] = {}
+
+    def pools(self) -> dict[str, Program]:
+        """Those that were found, with their programs, by address."""
+        return {address: program for program, search in self.searches for address in search.pools or ()}
+
+    def unfound(self, venue: str) -> RpcUnavailable | None:
+        """Why the pools of a venue, or all of the pair's, can't be had; None where they can."""
+        return next((search.error for program, search in self.searches if program.venue == venue), None) or self.error
 
 
 class LivePools:
@@ -127,6 +127,12 @@ class LivePools:
         self._refreshing: Sharing[Pair, _Known] = Sharing()
         self._pairs: Recent[Pair, _Known] = Recent(MOST_PAIRS)
 
+    async def close(self) -> None:
+        """End the searches that are under way."""
+        for known in self._pairs.values():
+            for _, search in known.searches:
+                await search.close()
+
     async def fresh(self, mints: Collection[str]) -> None:
         """Nothing: whoever lists pools sees those that orders have asked for."""
 
@@ -147,13 +153,13 @@ class LivePools:
             if (why := self._objection(pool.stored, newest, own)) is None:
                 found.append(pool)
             # Others were found once, and are not among the deepest any more.
-            elif own.pools is None or pool.address in own.pools:
+            elif pool.address in own.pools():
                 found.append(LeftOut(pool.address, pool.venue, pool.mints, StaleState(why)))
         there = {pool.address for pool in found}
         for pair, each in known.items():
-            for address, why in each.broken.items():
-                if address not in there and each.pools and address in each.pools:
-                    found.append(LeftOut(address, each.pools[address].venue, pair, PoolRefused(why)))
+            for address, program in each.pools().items():
+                if address in each.broken and address not in there:
+                    found.append(LeftOut(address, program.venue, pair, PoolRefused(each.broken[address])))
         if not found and errors:
             raise RpcUnavailable(str(errors[0]))
         return [*found, *self._unread(known, found)]
@@ -164,8 +170,8 @@ class LivePools:
         return [
             LeftOut(f"{venue}'s pools of {' and '.join(pair)}", venue, pair, PoolRefused(str(error)))
             for pair, each in known.items()
-            for venue in _BY_VENUE
-            if (pair, venue) not in there and (error := each.unfound.get(venue) or each.error)
+            for venue in (program.venue for program in PROGRAMS)
+            if (pair, venue) not in there and (error := each.unfound(venue))
         ]
 
     def _objection(self, pool: StoredPool, newest: int, known: _Known) -> str | None:
@@ -179,7 +185,7 @@ class LivePools:
 
     async def _refresh(self, pair: Pair) -> _Known:
         """Read a pair's pools anew, unless somebody just did."""
-        known = self._pairs.put(pair, self._pairs.get(pair) or _Known())
+        known = self._pairs.put(pair, self._pairs.get(pair) or self._unknown(pair))
         if self._clock.monotonic() < known.read_again_at:
             return known
         now = asyncio.get_running_loop().time()
@@ -187,7 +193,7 @@ class LivePools:
         for pool in stored:
             self._loader.tell(pool.slot, pool.age)
         try:
-            pools = await self._find(pair, known, stored, now + FINDING_SHARE * self._seconds)
+            pools = await self._find(known, stored, now + FINDING_SHARE * self._seconds)
             if pools and not self._just_read(stored):
                 loaded = await self._loader.load(pools, known.last, now + self._seconds)
                 known.broken = loaded.broken
@@ -203,35 +209,20 @@ class LivePools:
         """Whether another container did so; without the chain's time its pools are of no use."""
         return self._time.known and min((pool.age for pool in stored), default=RELOAD_SECONDS) < RELOAD_SECONDS
 
-    async def _find(
-        self, pair: Pair, known: _Known, stored: Sequence[StoredPool], until: float
-    ) -> Mapping[str, Program]:
-        """A pair's pools. Where they can't be found anew, those of before, or those that are stored, will do."""
-        if known.pools is not None and self._clock.monotonic() < known.find_again_at:
-            return known.pools
-        before = {pool.address: _BY_VENUE[pool.venue] for pool in stored} if known.pools is None else known.pools
-        found = await together(self._search(program, pair, until) for program in PROGRAMS)
-        known.unfound = {
-            program.venue: error
-            for program, error in zip(PROGRAMS, found, strict=True)
-            if isinstance(error, RpcUnavailable)
-        }
-        if not before and len(known.unfound) == len(PROGRAMS):
-            raise known.unfound[PROGRAMS[0].venue]
-        known.pools = {address: program for address, program in before.items() if program.venue in known.unfound}
-        for program, addresses_found in zip(PROGRAMS, found, strict=True):
-            if not isinstance(addresses_found, RpcUnavailable):
-                known.pools |= dict.fromkeys(addresses_found, program)
-        wait = REDISCOVERY_TRY_SECONDS if known.unfound else REDISCOVERY_SECONDS
-        known.find_again_at = self._clock.monotonic() + wait
-        return known.pools
+    def _unknown(self, pair: Pair) -> _Known:
+        return _Known([(program, Search(self._node, program, pair, self._clock)) for program in PROGRAMS])
 
-    async def _search(self, program: Program, pair: Pair, until: float) -> list[str] | RpcUnavailable:
-        """A program's pools, or why they can't be had: it must not keep another's from being found."""
-        try:
-            return await deepest_pools(self._node, program, pair, until)
-        except RpcUnavailable as error:
-            return error
+    async def _find(self, known: _Known, stored: Sequence[StoredPool], until: float) -> Mapping[str, Program]:
+        """A pair's pools, as far as they are known. Raises RpcUnavailable where that can't be told of any program."""
+        await together(
+            search.look([pool.address for pool in stored if pool.venue == program.venue], until)
+            for program, search in known.searches
+        )
+        pools = known.pools()
+        errors = [search.error for _, search in known.searches if search.error]
+        if not pools and len(errors) == len(known.searches):
+            raise errors[0]
+        return pools
 
 
 class LiveVenue:
@@ -255,7 +246,8 @@ def _ways(attempt: Attempt, mints: Collection[str]) -> list[Pair]:
     ends = attempt.terms.token_in.key, attempt.terms.token_out.key
     middles = [mint for mint in mints if mint not in ends]
     pairs = [ends, *((end, middle) for middle in middles for end in ends)]
-    return sorted({_pair(*pair) for pair in pairs if all(map(_is_mint, pair))})
+    # The order's own comes first where they must wait for each other.
+    return list(dict.fromkeys(_pair(*pair) for pair in pairs if all(map(_is_mint, pair))))
 
 
 def _pair(one: str, other: str) -> Pair:

@@ -1,5 +1,6 @@
 """What was used last, as much of it as there is room for."""
 
+from collections.abc import Collection
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key")
@@ -16,6 +17,10 @@ class Recent(Generic[Key, Value]):
     def get(self, key: Key) -> Value | None:
         """The value of a key; None where there is none."""
         return self._kept.get(key)
+
+    def values(self) -> Collection[Value]:
+        """All that are kept."""
+        return self._kept.values()
 
     def put(self, key: Key, value: Value) -> Value:
         """Keep a value, which is the latest from now on."""
