@@ -248,6 +248,7 @@ def pool_market(given: Settings, database: Database, *, clock: Clock, entropy: E
     from chalicelib.venues.pools.chain import PaperChain
     from chalicelib.venues.pools.directory import SANDBOX, DirectoryPools
     from chalicelib.venues.pools.live import Limits, LivePools, LiveVenue
+    from chalicelib.venues.pools.mints import ChainMints
     from chalicelib.venues.pools.programs import PROGRAMS
     from chalicelib.venues.pools.shelf import Shelf
     from chalicelib.venues.pools.time import ChainTime, OpenTime
@@ -257,6 +258,7 @@ def pool_market(given: Settings, database: Database, *, clock: Clock, entropy: E
     shelf = Shelf(store, {program.venue: program.read for program in PROGRAMS})
     names = [program.venue for program in PROGRAMS]
     clients: tuple[Client, ...] = ()
+    mints: ChainMints | None = None
     time: OpenTime | ChainTime
     fresh: Callable[[Collection[str]], Awaitable[None]]
     if given.solana_rpc_url:
@@ -264,7 +266,7 @@ def pool_market(given: Settings, database: Database, *, clock: Clock, entropy: E
         limits = Limits(slots=given.pool_most_slots, seconds=given.pool_most_seconds)
         live = LivePools(node=rpc, store=store, shelf=shelf, time=time, clock=clock, limits=limits)
         venues: list[Venue] = [LiveVenue(name, live) for name in names]
-        clients, fresh = (live, rpc), live.fresh
+        clients, fresh, mints = (live, rpc), live.fresh, ChainMints(rpc, clock)
     else:
         directory, time = Path(given.pools_directory) if given.pools_directory else SANDBOX, OpenTime(clock)
         source = DirectoryPools(directory, store)
@@ -282,7 +284,7 @@ def pool_market(given: Settings, database: Database, *, clock: Clock, entropy: E
             time=time.now,
         ),
         planner=Planner(middles=tuple(token.key for token in middles), min_gain_bps=given.split_min_gain_bps),
-        catalogue=PoolCatalogue(store, fresh, clock),
+        catalogue=PoolCatalogue(store, fresh, clock, mints),
         middles=middles,
         expire_pools=store.expire,
         clients=clients,

@@ -1,5 +1,6 @@
 """Every error the engine raises on purpose, and when it happens."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from uuid import UUID
 
@@ -32,7 +33,11 @@ class TooLarge(ClientError):
 
 
 class UnknownToken(ClientError):
-    """A well-formed symbol or mint that the market has no token of."""
+    """Well-formed symbols or mints that the market has no token of: all of the request's in `tokens`."""
+
+    def __init__(self, code: str, message: str, tokens: Sequence[str]) -> None:
+        super().__init__(code, message)
+        self.tokens = tokens
 
 
 class NoRoute(ClientError):
@@ -105,7 +110,7 @@ class Fault(StrEnum):
 
 
 class Unavailable(EngineError):
-    """The database or a queue cannot be reached. But for OutcomeUnknown, nothing happened."""
+    """The database, a queue or the market cannot be reached. But for OutcomeUnknown, nothing happened."""
 
 
 class PoolsUnreadable(EngineError):

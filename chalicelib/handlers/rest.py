@@ -201,7 +201,7 @@ def _reply(work: Callable[[Engine], Awaitable[Reply]]) -> Reply:
             return _json(UNAVAILABLE, {"error": str(error), "code": "outcome_unknown"})
         except (Unavailable, StatementRefused, PoolsUnreadable) as error:
             parts.telemetry.failure("request refused", error)
-            body = {"error": "the engine cannot reach its database, try again", "code": "unavailable"}
+            body = {"error": "the engine cannot reach its database or its market, try again", "code": "unavailable"}
             if isinstance(error, PoolsUnreadable):
                 # Which file it is, and what is wrong with it, is the operator's business.
                 body = {"error": "the market's pools cannot be read, try again later", "code": "market_unavailable"}

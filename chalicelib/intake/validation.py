@@ -47,9 +47,10 @@ async def asked(body: bytes, content_type: str | None, market: Catalogue) -> Ter
     """The terms that the body of a POST asks for. Raises Unavailable where its tokens can't be looked up."""
     try:
         return terms(body, content_type, market.tokens)
-    except UnknownToken:
-        # A pool may have come since that trades it.
-        return terms(body, content_type, await market.refreshed())
+    except UnknownToken as error:
+        wanted = error.tokens
+    # A pool may have come since that trades them.
+    return terms(body, content_type, await market.refreshed(wanted))
 
 
 def terms(body: bytes, content_type: str | None, tokens: Registry) -> Terms:
@@ -98,7 +99,9 @@ def _token(fields: dict[str, object], name: str, tokens: Registry, malformed: Fa
         )
     if not found:
         raise UnknownToken(
-            Fault.UNKNOWN_TOKEN, f"{name} is no token that this market knows: {value}; GET /api/tokens lists them"
+            Fault.UNKNOWN_TOKEN,
+            f"{name} is no token that this market knows: {value}; GET /api/tokens lists them",
+            [each for each in map(fields.get, _TOKENS) if isinstance(each, str) and tokens.find(each) == []],
         )
     if len(found) > 1:
         mints = ", ".join(token.mint for token in found)

@@ -82,8 +82,8 @@ class Catalogue(Protocol):
         """The tokens that are known by now."""
         ...
 
-    async def refreshed(self) -> Registry:
-        """The same with those that came since; looks for them once in a while. Raises Unavailable."""
+    async def refreshed(self, wanted: Collection[str] = ()) -> Registry:
+        """The same with those that came since, and those of wanted mints that can be found. Raises Unavailable."""
         ...
 
     async def pools(self, after: str, limit: int) -> Sequence[StoredPool]:

@@ -10,6 +10,7 @@ from mypy_boto3_sqs import SQSClient
 from psycopg import sql
 
 from chalicelib import bootstrap
+from chalicelib.bootstrap import LoopThread
 from chalicelib.venues.pools.directory import SANDBOX, accounts_in
 from local.migrate import migrate
 from local.postgres import Postgres, ephemeral
@@ -151,3 +152,20 @@ async def market(database_url: str, node_url: str) -> AsyncIterator[Container]:
     """A container whose market is the node's chain."""
     async with container(database_url, node_url) as made:
         yield made
+
+
+@pytest.fixture
+def node_loop() -> Iterator[LoopThread]:
+    loop = LoopThread()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def chain(node: Node, node_loop: LoopThread, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
+    """The same node in a thread of its own, which containers ask."""
+    serving = running(node)
+    monkeypatch.setenv("MARKET", "pools")
+    monkeypatch.setenv("SOLANA_RPC_URL", node_loop.run(serving.__aenter__()))
+    yield node
+    node_loop.run(serving.__aexit__(None, None, None))

@@ -1,7 +1,6 @@
 """Orders on the chain's pools, through the engine: traded with on paper, until the chain's next snapshot."""
 
 import asyncio
-from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -9,31 +8,12 @@ import pytest
 from chalicelib import bootstrap
 from chalicelib.bootstrap import LoopThread
 from chalicelib.store.pools import KEEP_SECONDS
-from chalicelib.venues.pools.directory import SANDBOX, accounts_in
-from tests.integration.node import Node, running
+from tests.integration.node import Node
 from tests.integration.paper import Books
 from tests.integration.rig import Rig
 
 
-@pytest.fixture
-def loop() -> Iterator[LoopThread]:
-    loop = LoopThread()
-    yield loop
-    loop.close()
-
-
-@pytest.fixture
-def node(loop: LoopThread, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
-    """A node in a thread of its own, which the containers ask."""
-    node = Node(accounts_in(SANDBOX))
-    serving = running(node)
-    monkeypatch.setenv("MARKET", "pools")
-    monkeypatch.setenv("SOLANA_RPC_URL", loop.run(serving.__aenter__()))
-    yield node
-    loop.run(serving.__aexit__(None, None, None))
-
-
-def test_a_fill_belongs_to_its_snapshot_and_the_ledger_stays(node: Node, rig: Rig, database_url: str) -> None:
+def test_a_fill_belongs_to_its_snapshot_and_the_ledger_stays(chain: Node, rig: Rig, database_url: str) -> None:
     books = Books(database_url)
     sold = rig.settle(rig.post(tokenIn="SOL", tokenOut="USDC", amount=900))
     assert sold["status"] == "confirmed"
@@ -46,7 +26,7 @@ def test_a_fill_belongs_to_its_snapshot_and_the_ledger_stays(node: Node, rig: Ri
         connection.execute("UPDATE pools SET read_at = read_at - interval '1 minute'")
     # Another container finds the chain further on, where nobody has heard of the paper trade.
     bootstrap.close()
-    node.slot += 150
+    chain.slot += 150
     again = rig.settle(rig.post(tokenIn="SOL", tokenOut="USDC", amount=900))
     assert again["txHash"] != sold["txHash"]
     paid = [
@@ -60,21 +40,21 @@ def test_a_fill_belongs_to_its_snapshot_and_the_ledger_stays(node: Node, rig: Ri
     assert len(books.ledger()) == 2
 
 
-def test_an_order_waits_for_a_search_from_attempt_to_attempt(node: Node, loop: LoopThread, rig: Rig) -> None:
+def test_an_order_waits_for_a_search_from_attempt_to_attempt(chain: Node, node_loop: LoopThread, rig: Rig) -> None:
     # It belongs to the node's loop from the moment that somebody waits for it.
-    node.gates["getProgramAccounts"] = gate = asyncio.Event()
+    chain.gates["getProgramAccounts"] = gate = asyncio.Event()
     order_id = rig.post(tokenIn="SOL", tokenOut="USDC", amount=900)
     assert rig.invoke(order_id) == [order_id]
     event = rig.show(order_id)["events"][-1]
     assert event["status"] == "pending"
     assert "Raydium's pools are still being searched for" in event["meta"]["reason"]
-    loop.loop.call_soon_threadsafe(gate.set)
+    node_loop.loop.call_soon_threadsafe(gate.set)
     assert rig.settle(order_id)["status"] == "confirmed"
     assert rig.row(order_id)["attempts"] == 2
 
 
 def test_pools_that_nobody_reads_are_forgotten_some_at_a_time_and_found_again(
-    node: Node, rig: Rig, database_url: str, monkeypatch: pytest.MonkeyPatch
+    chain: Node, rig: Rig, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     books = Books(database_url)
     assert rig.settle(rig.post(tokenIn="SOL", tokenOut="USDC", amount=900))["status"] == "confirmed"

@@ -1,5 +1,7 @@
 """Orders of tokens that a market knows, knows several of, or does not know."""
 
+from collections.abc import Collection
+
 import pytest
 
 from chalicelib.bootstrap import pool_market
@@ -43,8 +45,9 @@ class Growing:
         self.looks = 0
         self._more = more
 
-    async def refreshed(self) -> token.Registry:
+    async def refreshed(self, wanted: Collection[str] = ()) -> token.Registry:
         self.looks += 1
+        self.wanted = list(wanted)
         self.tokens = token.Registry([*token.KNOWN, *self._more])
         return self.tokens
 
@@ -61,6 +64,17 @@ async def test_a_token_that_came_since_is_looked_for_and_a_known_one_is_not() ->
     with pytest.raises(UnknownToken):
         await asked(order(tokenOut='"FOO"'), None, market)
     assert market.looks == 2
+
+
+async def test_all_unknown_tokens_are_looked_for_at_once() -> None:
+    market = Growing([])
+    one, other = "2" * 44, "3" * 44
+    with pytest.raises(UnknownToken):
+        await asked(order(tokenIn=f'"{one}"', tokenOut=f'"{other}"'), None, market)
+    assert (market.looks, market.wanted) == (1, [one, other])
+    with pytest.raises(UnknownToken):
+        await asked(order(tokenOut=f'"{other}"'), None, market)
+    assert (market.looks, market.wanted) == (2, [other])
 
 
 async def test_what_else_is_wrong_with_a_body_looks_for_no_token() -> None:

@@ -22,13 +22,17 @@ class Market(SystemClock):
         self.traded = [(MINT, 3), (KNOWN[0].mint, 9)]
         self.reads = 0
         self.stored = self.down = False
-        self.catalogue = PoolCatalogue(self, self.fresh, self)
+        self.catalogue = PoolCatalogue(self, self.fresh, self, self)
 
     def monotonic(self) -> float:
         return self.seconds
 
     async def fresh(self, mints: Collection[str]) -> None:
         self.stored = True
+
+    async def decimals(self, wanted: Collection[str]) -> dict[str, int]:
+        self.wanted = list(wanted)
+        return {OTHER: 5} if OTHER in wanted else {}
 
     async def mints(self) -> list[tuple[str, int]]:
         await asyncio.sleep(0)
@@ -58,6 +62,22 @@ async def test_new_tokens_are_looked_for_once_in_a_while() -> None:
     market.seconds = REFRESH_SECONDS
     assert (await market.catalogue.refreshed()).find(OTHER) == [Token(OTHER, 0, OTHER)]
     assert market.reads == 2
+
+
+async def test_wanted_mints_that_no_pool_trades_are_looked_up_and_not_listed() -> None:
+    market = Market()
+    third = "4" * 44
+    found = await market.catalogue.refreshed([MINT, OTHER, third, "FOO", KNOWN[0].name])
+    assert market.wanted == [OTHER, third]
+    assert (found.find(OTHER), found.find(third), found.find(MINT)) == (
+        [Token(OTHER, 5, OTHER)],
+        [],
+        [Token(MINT, 3, MINT)],
+    )
+    assert (await market.catalogue.refreshed()).find(OTHER) == []
+    # Without a node there is nobody to ask.
+    alone = PoolCatalogue(market, market.fresh, market)
+    assert (await alone.refreshed([OTHER])).find(OTHER) == []
 
 
 async def test_a_look_that_failed_is_no_look() -> None:

@@ -1,5 +1,7 @@
 """What the simulated market trades: any token for any other, without pools that could be listed."""
 
+from collections.abc import Collection
+
 from chalicelib.domain.pool import StoredPool
 from chalicelib.domain.token import ANY, Registry
 
@@ -9,7 +11,7 @@ class SimulatedCatalogue:
 
     tokens = ANY
 
-    async def refreshed(self) -> Registry:
+    async def refreshed(self, wanted: Collection[str] = ()) -> Registry:
         """The tokens that are known."""
         return self.tokens
 
