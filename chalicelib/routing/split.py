@@ -9,6 +9,7 @@ compared too. Amounts are integers of base units.
 from collections.abc import Sequence
 from itertools import combinations
 from math import inf
+from operator import itemgetter
 
 import msgspec
 
@@ -17,8 +18,12 @@ from chalicelib.routing.bracket import Bracket
 from chalicelib.routing.sides import Buying, Leg, Offer, Selling, paid
 from chalicelib.venues.pool import Curve
 
-# So many groups of curves are tried where more than `most_legs` would share.
-GROUPS = 4
+# So many groups of curves are tried at most.
+GROUPS = 64
+
+
+# A group of offers, behind what it costs at least.
+Rival = tuple[float, tuple[Offer, ...]]
 
 
 class Allocation(msgspec.Struct, frozen=True):
@@ -84,48 +89,58 @@ def _refusal(side: Selling | Buying, curves: Sequence[Curve]) -> PoolRefused:
 
 
 def _share(side: Selling | Buying, offers: list[Offer], most_legs: int, single: list[Leg]) -> list[Leg]:
-    """The best of the single leg and of some groups that share; no legs where nobody can serve the amount."""
+    """The best of the single leg and of groups that share; no legs where nobody can serve the amount."""
     if sum(offer.limit for offer in offers) < side.amount:
         return single
     whole = Bracket(side, offers)
     whole.close(_first_guess(offers, single))
     sizes = whole.sizes()
-    if sum(size > 0 for size in sizes) <= most_legs:
-        return _better(side, single, side.settle(offers, sizes))
-    return _best_group(side, whole, offers, most_legs, single)
+    used = {offer.position for offer, size in zip(offers, sizes, strict=True) if size}
+    best = _better(side, single, side.settle(offers, sizes)) if len(used) <= most_legs else single
+    # Who has all that are used, and others too, does what was just done.
+    groups = [
+        group
+        for count in range(2, most_legs + 1)
+        for group in combinations(offers, count)
+        if not used.issubset([offer.position for offer in group])
+        and sum([offer.limit for offer in group]) >= side.amount
+    ]
+    return _best_group(side, whole, groups, best)
 
 
 def _best_group(
-    side: Selling | Buying, whole: Bracket, offers: list[Offer], most_legs: int, best: list[Leg]
+    side: Selling | Buying, whole: Bracket, groups: Sequence[tuple[Offer, ...]], best: list[Leg]
 ) -> list[Leg]:
-    """The best that so many of the offers can do, or what was the best before.
+    """The best that one of some groups can do, or what was the best before.
 
     Whatever the price, no group does better than if each of its offers took what it is worth at it: so groups are
     tried in the order of that bound, until none can be better.
     """
-    groups = [group for group in combinations(offers, most_legs) if sum(offer.limit for offer in group) >= side.amount]
-    bounds = [-inf] * len(groups)
+    rivals: list[Rival] = [(-inf, group) for group in groups]
     price = whole.price()
     for _ in range(GROUPS):
-        worth = {offer.position: _surplus(offer, price) for offer in offers}
-        for at, group in enumerate(groups):
-            bounds[at] = max(bounds[at], side.least_cost(price, sum(worth[offer.position] for offer in group)))
-        if not _can_improve(side, best, bounds):
+        offers = {offer.position: offer for _, group in rivals for offer in group}
+        worth = {position: _surplus(offer, price) for position, offer in offers.items()}
+        rivals = [
+            (max(bound, side.least_cost(price, sum([worth[offer.position] for offer in group]))), group)
+            for bound, group in rivals
+        ]
+        rivals = _hopeful(side, best, rivals)
+        if not rivals:
             break
-        at = bounds.index(min(bounds))
-        del bounds[at]
-        group = groups.pop(at)
+        _, group = rivals.pop(0)
         bracket = whole.only(group)
         bracket.close()
         best = _better(side, best, side.settle(group, bracket.sizes()))
         price = bracket.price()
-        if not _can_improve(side, best, bounds):
-            break
+        rivals = _hopeful(side, best, rivals)
     return best
 
 
-def _can_improve(side: Selling | Buying, best: list[Leg], bounds: list[float]) -> bool:
-    return bool(bounds) and (not best or min(bounds) <= side.cost(best) - 1)
+def _hopeful(side: Selling | Buying, best: list[Leg], rivals: list[Rival]) -> list[Rival]:
+    """Those that may be better than the best, the most hopeful first."""
+    most = side.cost(best) - 1 if best else inf
+    return sorted([rival for rival in rivals if rival[0] <= most], key=itemgetter(0))
 
 
 def _better(side: Selling | Buying, best: list[Leg], other: list[Leg]) -> list[Leg]:
@@ -134,9 +149,9 @@ def _better(side: Selling | Buying, best: list[Leg], other: list[Leg]) -> list[L
 
 
 def _surplus(offer: Offer, price: float) -> float:
-    """What an offer pays above a price for what it takes at it."""
+    """What an offer pays above a price for what it takes at it, for all that it can take, or for nothing."""
     size = min(offer.curve.input_at(price), offer.most_in)
-    return paid(offer.curve, size) - price * size
+    return max(0.0, offer.most_out - price * offer.most_in, paid(offer.curve, size) - price * size)
 
 
 def _first_guess(offers: list[Offer], single: list[Leg]) -> float:
