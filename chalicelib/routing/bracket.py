@@ -9,6 +9,8 @@ from chalicelib.routing.sides import Buying, Offer, Selling
 PRICES = 64
 # What a search may leave on the table, in units of output (exact output: of input).
 TOLERANCE = 0.5
+# A price that is not too high yet is raised by so much.
+HIGHER = 1.25
 # A step in search of a low enough price goes a little too far, and at most to 1/16 of the price before.
 OVERSHOOT, FARTHEST = 1.05, 4.0
 # How far beside a bin's price the search looks: less moves the other curves by nothing that matters.
@@ -31,7 +33,9 @@ class Bracket:
 
     def __init__(self, side: Selling | Buying, offers: Sequence[Offer]) -> None:
         self._side, self._offers = side, offers
-        self._high, self._low = max(offer.spot for offer in offers) * (1 + 1e-9), 0.0
+        self._high, self._low = max([offer.top for offer in offers]) * (1 + 1e-9), 0.0
+        # Whether the high price was ever looked at.
+        self._seen = False
         self._above, self._below = [0] * len(offers), [offer.limit for offer in offers]
         self._rooms = self._below
         self._spread = sum(self._below)
@@ -47,7 +51,8 @@ class Bracket:
         """The same search for some of the offers, which starts where this one is."""
         bracket = Bracket(self._side, offers)
         kept = [self._offers.index(offer) for offer in offers]
-        bracket._enter(self._high, [self._above[at] for at in kept])
+        if self._seen:
+            bracket._enter(self._high, [self._above[at] for at in kept])
         if self._low:
             bracket._enter(self._low, [self._below[at] for at in kept])
         return bracket
@@ -57,9 +62,12 @@ class Bracket:
         if price:
             self._narrow_to(price)
         for _ in range(PRICES):
-            if self._closed():
+            if not self._closed():
+                self._narrow_to(self._next())
+            elif self._seen:
                 break
-            self._narrow_to(self._next())
+            else:
+                self._look_above()
 
     def sizes(self) -> list[int]:
         """Sizes that sum to the amount."""
@@ -87,12 +95,20 @@ class Bracket:
             price = (self._low + self._high) / 2
         self._enter(price, self._side.sizes(self._offers, price))
 
+    def _look_above(self) -> None:
+        """See whether the high price is too high: where the fee of a transfer has reached its maximum, more is paid."""
+        self._enter(self._high, self._side.sizes(self._offers, self._high))
+        if not self._seen:
+            self._high *= HIGHER
+            self._high_root = 1 / sqrt(self._high)
+
     def _enter(self, price: float, sizes: list[int]) -> None:
         over = sum(sizes) - self._side.amount
         if over < 0:
             self._low_weight /= 2 if self._fell else 1
             self._above, self._high, self._high_root = sizes, price, 1 / sqrt(price)
             self._lack, self._high_weight, self._fell = -over, float(-over), True
+            self._seen = True
         else:
             self._edge = 0.0
             self._high_weight /= 1 if self._fell else 2

@@ -28,6 +28,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     amount_in: int
     amount_out: int
     # 1 - (output / input) / (best price after fees at size zero); below 0 where fees fall on the way.
+    # 0 where a transfer's fee takes all of the first units.
     price_impact: Fraction
     # What the best pool alone would have paid, or needed; where none can, one pool on each hop; None where none can.
     single: int | None
@@ -92,7 +93,7 @@ class _Path(NamedTuple):
         # In integers: each operation on fractions would look for a common divisor.
         fair = self.shares[0].amount_in * prod([spot.numerator for spot in spots])
         paid = self.shares[-1].amount_out * prod([spot.denominator for spot in spots])
-        return Fraction(fair - paid, fair)
+        return Fraction(fair - paid, fair) if fair else Fraction(0)
 
 
 class Planner(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,11 +19,8 @@ class Offer(NamedTuple):
     most_in: int
     most_out: int
     limit: int
-
-    @property
-    def spot(self) -> float:
-        """Output for one unit of input, at size zero."""
-        return float(self.curve.spot)
+    # The price of the first unit, or the mean price of all where that is higher; above 0 where the limit is.
+    top: float
 
 
 class Leg(NamedTuple):
@@ -43,7 +40,7 @@ class Selling:
     def offer(self, position: int, curve: Curve) -> Offer:
         """What a curve can do."""
         most_in, most_out = _taken(curve, self.amount)
-        return Offer(position, curve, most_in, most_out, most_in if most_out else 0)
+        return Offer(position, curve, most_in, most_out, most_in if most_out else 0, _top(curve, most_in, most_out))
 
     def ask(self, curve: Curve) -> int:
         """What a curve alone pays. Raises PoolRefused."""
@@ -128,7 +125,7 @@ class Buying:
         except PoolRefused:
             most_in = curve.capacity
         most_in, most_out = _taken(curve, most_in)
-        return Offer(position, curve, most_in, most_out, min(most_out, self.amount))
+        return Offer(position, curve, most_in, most_out, min(most_out, self.amount), _top(curve, most_in, most_out))
 
     def ask(self, curve: Curve) -> int:
         """What a curve alone needs. Raises PoolRefused."""
@@ -198,6 +195,11 @@ def _taken(curve: Curve, amount_in: int) -> tuple[int, int]:
         return amount_in, paid(curve, amount_in)
     except PoolRefused:
         return 0, 0
+
+
+def _top(curve: Curve, most_in: int, most_out: int) -> float:
+    spot = curve.spot
+    return max(spot.numerator / spot.denominator, most_out / max(1, most_in))
 
 
 def _with_input(leg: Leg, amount_in: int) -> Leg:

@@ -151,12 +151,12 @@ def _better(side: Selling | Buying, best: list[Leg], other: list[Leg]) -> list[L
 def _surplus(offer: Offer, price: float) -> float:
     """What an offer pays above a price for what it takes at it, for all that it can take, or for nothing."""
     size = min(offer.curve.input_at(price), offer.most_in)
-    return max(0.0, offer.most_out - price * offer.most_in, paid(offer.curve, size) - price * size)
+    return max(0.0, offer.most_out + 1 - price * offer.most_in, paid(offer.curve, size) + 1 - price * size)
 
 
 def _first_guess(offers: list[Offer], single: list[Leg]) -> float:
     """About the price where the best curve alone would end: exact for a constant product."""
     if not single:
-        return max(offer.spot for offer in offers) / 4
+        return max(offer.top for offer in offers) / 4
     [leg] = single
-    return (leg.amount_out / leg.amount_in) ** 2 / leg.offer.spot
+    return (leg.amount_out / leg.amount_in) ** 2 / leg.offer.top

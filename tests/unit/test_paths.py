@@ -12,7 +12,7 @@ from chalicelib.domain.errors import QuoteUnavailable
 from chalicelib.routing.paths import Plan, Planner, Wish
 from chalicelib.solana.address import TOKEN_PROGRAM
 from chalicelib.solana.clock import Clock
-from chalicelib.solana.mint import Mint
+from chalicelib.solana.mint import Mint, TransferFee
 from chalicelib.venues.raydium.pool import CpmmPool, Rates, Side
 
 NOW = Clock(slot=1, epoch=1, timestamp=1_760_000_000)
@@ -182,6 +182,15 @@ def test_impact_is_measured_from_the_best_prices_after_fees() -> None:
     # The best price counts, though that pool is too small to serve.
     cheap = pool("cheap", (SOL, USDC), (100, 200), trade=0)
     assert Planner().plan(Wish(**ENDS, amount_in=10**8), [DIRECT, cheap], NOW).price_impact > Fraction(1, 2)
+
+
+def test_impact_is_nothing_where_a_transfer_takes_all_of_the_first_units() -> None:
+    fee = TransferFee(maximum=1000, basis_points=10_000)
+    taxed = msgspec.structs.replace(SOL, older_fee=fee, newer_fee=fee)
+    market = [pool(name, (taxed, USDC), (10**9, 10**9)) for name in ("a", "b")]
+    plan = Planner().plan(Wish(**ENDS, amount_in=10**7), market, NOW)
+    executed(plan, market)
+    assert (len(plan.legs), plan.price_impact) == (2, 0)
 
 
 def test_equal_pools_are_chosen_by_address_and_equal_paths_by_fewer_legs() -> None:

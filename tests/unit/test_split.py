@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from itertools import combinations
 from math import ceil, exp, floor, log
 from typing import Any
 
@@ -12,7 +13,9 @@ from scipy.optimize import minimize_scalar
 
 from chalicelib.domain.errors import IncompleteState, InsufficientLiquidity, PoolRefused, ZeroOutput
 from chalicelib.routing.split import Allocation, split, split_out
+from chalicelib.solana.mint import NO_FEE, TransferFee
 from chalicelib.venues.pool import Curve
+from chalicelib.venues.raydium.curve import CpmmCurve
 from tests.curves import Linear, Product, Simple, Steps
 
 fees = st.sampled_from((0, 1, 25, 100, 3000))
@@ -186,6 +189,38 @@ def test_a_large_split_reaches_the_bound_of_the_dual_to_some_units(curves: list[
     assert bound - unit * len(curves) <= split(curves, amount, 3).amount_out <= bound
 
 
+@st.composite
+def nearly_exhausted(draw: st.DrawFn) -> tuple[list[Simple], int]:
+    """Curves of about one price, some of which end, and an amount that hardly any two of them can serve."""
+    sizes = draw(st.lists(st.integers(10**8, 4 * 10**9), min_size=4, max_size=6))
+    prices = st.integers(95, 110).map(lambda percent: Fraction(percent, 100))
+    curves = [
+        Steps([(price, size)]) if draw(st.booleans()) else Product(4 * size, int(4 * size * price), 25)
+        for size, price in ((size, draw(prices)) for size in sizes)
+    ]
+    return curves, sum(sorted(sizes)[-2:]) * draw(st.integers(30, 400)) // 100
+
+
+def total(sharing: Callable[..., Allocation], curves: Sequence[Curve], amount: int) -> int | None:
+    """What sharing an amount between two pays, or needs; None where it is refused."""
+    try:
+        found: Allocation = sharing(curves, amount, 2)
+    except PoolRefused:
+        return None
+    return found.amount_out if sharing is split else -found.amount_in
+
+
+@given(nearly_exhausted(), st.sampled_from((split, split_out)))
+def test_no_two_curves_do_better_than_the_two_that_are_chosen(
+    market: tuple[list[Simple], int], sharing: Callable[..., Allocation]
+) -> None:
+    curves, amount = market
+    pairs = [found for pair in combinations(curves, 2) if (found := total(sharing, pair, amount)) is not None]
+    best = total(sharing, curves, amount)
+    assert (best is None) == (not pairs)
+    assert best is None or max(pairs) - 4 <= best
+
+
 @given(st.lists(large_curves, min_size=1, max_size=5), st.integers(10**6, 10**13), legs)
 def test_what_a_sale_pays_is_bought_for_as_much(curves: list[Simple], amount: int, most_legs: int) -> None:
     try:
@@ -232,6 +267,19 @@ def test_a_remainder_too_small_for_its_pool_is_made_large_enough() -> None:
 def test_of_legs_that_end_those_are_chosen_that_can_take_all() -> None:
     curves = [Steps([(Fraction(price), size)]) for price, size in ((9, 10), (8, 10), (1, 100))]
     assert split(curves, 105, 2).inputs == (10, 0, 95)
+
+
+@pytest.mark.parametrize("basis_points", [1000, 9_900, 10_000])
+@pytest.mark.parametrize("taken_of", ["transfer_in", "transfer_out"])
+def test_a_fee_that_reaches_its_maximum_does_not_keep_amounts_from_being_split(
+    taken_of: str, basis_points: int
+) -> None:
+    fees = {"transfer_in": NO_FEE, "transfer_out": NO_FEE, taken_of: TransferFee(0, 1000, basis_points)}
+    pool = CpmmCurve(reserve_in=10**9, reserve_out=10**9, room=10**15, rate_in=0, rate_out=0, **fees)
+    # Alone a pool would pay less for each unit than it seems to pay for the first, a third of it more.
+    part = 47 * 10**6
+    assert split([pool] * 3, 3 * part, 3).amount_out >= 3 * pool.amount_out(part)
+    assert split_out([pool] * 3, 3 * part, 3).amount_in <= 3 * pool.amount_in(part)
 
 
 class Unread(Simple):
