@@ -1,7 +1,6 @@
 """The best way from one token to another through pools: directly, or over one token in the middle."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from fractions import Fraction
 from itertools import pairwise
 from math import prod
 from typing import NamedTuple
@@ -29,7 +28,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     amount_out: int
     # 1 - (output / input) / (best price after fees at size zero); below 0 where fees fall on the way.
     # 0 where a transfer's fee takes all of the first units.
-    price_impact: Fraction
+    price_impact: float
+    # What each pool that trades the one for the other would do alone, the best first.
+    alone: tuple[Leg, ...]
     # What the best pool alone would have paid, or needed; where none can, one pool on each hop; None where none can.
     single: int | None
     # What hop one pays of the middle token and hop two does not need: it stays with the trader.
@@ -61,39 +62,27 @@ class _Hop(NamedTuple):
 
 
 class _Path(NamedTuple):
-    """One or two hops, and what is done on each."""
+    """One or two hops, and the swaps on them."""
 
     hops: Sequence[_Hop]
-    shares: Sequence[Allocation]
+    legs: tuple[Leg, ...]
 
-    def legs(self) -> tuple[Leg, ...]:
-        """Its swaps."""
-        return tuple(
-            Leg(
-                pool=pool.address,
-                venue=pool.venue,
-                mint_in=hop.mint_in,
-                mint_out=hop.mint_out,
-                amount_in=amount_in,
-                amount_out=amount_out,
-                hop=number,
-            )
-            for number, (hop, share) in enumerate(zip(self.hops, self.shares, strict=True), 1)
-            for pool, amount_in, amount_out in zip(hop.pools, share.inputs, share.outputs, strict=True)
-            if amount_in
-        )
+    def total(self, hop: int) -> tuple[int, int]:
+        """What a hop takes and pays in all; the first is 1."""
+        legs = [leg for leg in self.legs if leg.hop == hop]
+        return sum([leg.amount_in for leg in legs]), sum([leg.amount_out for leg in legs])
 
     def cost(self, wish: Wish) -> int:
         """The less, the better."""
-        return self.shares[0].amount_in if wish.amount_in is None else -self.shares[-1].amount_out
+        return self.total(1)[0] if wish.amount_in is None else -self.total(len(self.hops))[1]
 
-    def price_impact(self) -> Fraction:
-        """What the swaps lose against the best pools' prices at size zero."""
+    def price_impact(self, amount_in: int, amount_out: int) -> float:
+        """What amounts lose against the best pools' prices at size zero."""
         spots = [max([curve.spot for curve in hop.curves]) for hop in self.hops]
         # In integers: each operation on fractions would look for a common divisor.
-        fair = self.shares[0].amount_in * prod([spot.numerator for spot in spots])
-        paid = self.shares[-1].amount_out * prod([spot.denominator for spot in spots])
-        return Fraction(fair - paid, fair) if fair else Fraction(0)
+        fair = amount_in * prod([spot.numerator for spot in spots])
+        paid = amount_out * prod([spot.denominator for spot in spots])
+        return (fair - paid) / fair if fair else 0.0
 
 
 class Planner(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,29 +99,39 @@ class Planner(msgspec.Struct, frozen=True, kw_only=True):
         """
         left_out: list[str] = []
         refused: list[str] = []
-        found: list[tuple[int, tuple[Leg, ...], _Path]] = []
-        alone: list[tuple[int, int]] = []
+        found: list[tuple[int, _Path]] = []
+        alone: list[Leg] = []
+        over: list[int] = []
         for hops in self._ways(wish, _ordered(pools), clock, left_out):
-            for most in dict.fromkeys([(1,) * len(hops), *self._legs(len(hops))]):
+            if len(hops) == 1 and (alone := _alone(hops[0], wish)):
+                path = _Path(hops, (alone[0],))
+                found.append((path.cost(wish), path))
+                if self.most_legs == 1:
+                    continue
+            for most in self._legs(len(hops)):
                 try:
-                    path = _Path(hops, self._shares(hops, most, wish))
+                    path = _Path(hops, self._shared(hops, most, wish))
                 except PoolRefused as error:
                     refused.append(f"{_named(hops)}: {error}")
                     continue
-                found.append((path.cost(wish), path.legs(), path))
-                if sum(most) == len(hops):
-                    alone.append((len(hops), path.cost(wish)))
+                found.append((path.cost(wish), path))
+                if most == (1, 1):
+                    over.append(path.cost(wish))
         if not found:
             reasons = dict.fromkeys([*left_out, *refused]) or [f"no pool trades {wish.mint_in} for {wish.mint_out}"]
             raise QuoteUnavailable("; ".join(reasons))
-        _, legs, best = min(found, key=lambda each: (each[0], len(each[1]), [leg.pool for leg in each[1]]))
+        _, best = min(found, key=lambda each: (each[0], len(each[1].legs), [leg.pool for leg in each[1].legs]))
+        amount_in, carried = best.total(1)
+        needed, amount_out = best.total(len(best.hops))
+        single = found[0][0] if alone else min(over, default=None)
         return Plan(
-            legs=legs,
-            amount_in=best.shares[0].amount_in,
-            amount_out=best.shares[-1].amount_out,
-            price_impact=best.price_impact(),
-            single=abs(min(alone)[1]) if alone else None,
-            surplus=best.shares[0].amount_out - best.shares[-1].amount_in if len(best.hops) > 1 else 0,
+            legs=best.legs,
+            amount_in=amount_in,
+            amount_out=amount_out,
+            price_impact=best.price_impact(amount_in, amount_out),
+            alone=tuple(alone),
+            single=None if single is None else abs(single),
+            surplus=carried - needed if len(best.hops) > 1 else 0,
             left_out=tuple(dict.fromkeys(left_out)),
         )
 
@@ -149,9 +148,11 @@ class Planner(msgspec.Struct, frozen=True, kw_only=True):
 
     def _legs(self, hops: int) -> Iterable[tuple[int, ...]]:
         """How many legs each hop may have at most."""
-        return [(self.most_legs,)] if hops == 1 else ((one, self.most_legs - one) for one in range(1, self.most_legs))
+        if hops == 1:
+            return [(self.most_legs,)]
+        return dict.fromkeys([(1, 1), *((one, self.most_legs - one) for one in range(1, self.most_legs))])
 
-    def _shares(self, hops: Sequence[_Hop], most: Sequence[int], wish: Wish) -> list[Allocation]:
+    def _shared(self, hops: Sequence[_Hop], most: Sequence[int], wish: Wish) -> tuple[Leg, ...]:
         """The best on each hop, the first of them first: one's output is the next one's input. Raises PoolRefused."""
         shares: list[Allocation] = []
         if wish.amount_in is not None:
@@ -164,7 +165,37 @@ class Planner(msgspec.Struct, frozen=True, kw_only=True):
             for hop, legs in zip(reversed(hops), reversed(most), strict=True):
                 shares.insert(0, split_out(hop.curves, amount, legs, self.min_gain_bps))
                 amount = shares[0].amount_in
-        return shares
+        return tuple(
+            _leg(hop, pool, amount_in, amount_out, number)
+            for number, (hop, share) in enumerate(zip(hops, shares, strict=True), 1)
+            for pool, amount_in, amount_out in zip(hop.pools, share.inputs, share.outputs, strict=True)
+            if amount_in
+        )
+
+
+def _alone(hop: _Hop, wish: Wish) -> list[Leg]:
+    """What each pool would do alone, the best first."""
+    legs: list[Leg] = []
+    for pool, curve in zip(hop.pools, hop.curves, strict=True):
+        try:
+            amount_in = wish.amount_in if wish.amount_in is not None else curve.amount_in(wish.amount_out or 0)
+            legs.append(_leg(hop, pool, amount_in, curve.amount_out(amount_in)))
+        except PoolRefused:
+            # A split, which asks it again, says why.
+            continue
+    return sorted(legs, key=lambda leg: (leg.amount_in, -leg.amount_out))
+
+
+def _leg(hop: _Hop, pool: Quoting, amount_in: int, amount_out: int, number: int = 1) -> Leg:
+    return Leg(
+        pool=pool.address,
+        venue=pool.venue,
+        mint_in=hop.mint_in,
+        mint_out=hop.mint_out,
+        amount_in=amount_in,
+        amount_out=amount_out,
+        hop=number,
+    )
 
 
 def _ordered(pools: Iterable[Quoting]) -> list[Quoting]:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from chalicelib.domain.errors import EngineError, PoolRefused, QuoteUnavailable, Unavailable
+from chalicelib.domain.errors import EngineError, QuoteUnavailable, Unavailable
 from chalicelib.domain.order import Terms
 from chalicelib.domain.quote import Leg, Quote, Route, fee_share
 from chalicelib.domain.token import Token
@@ -97,7 +97,10 @@ class Router:
         by_address = {pool.address: pool for pool in pools}
         legs = tuple([_with_fees(leg, by_address[leg.pool], clock) for leg in plan.legs])
         chosen = self._quote(terms, legs, by_address, clock)
-        other = self._other(terms, pools, legs, clock)
+        rival = next((leg for leg in plan.alone if (leg,) != plan.legs), None)
+        other = (
+            self._quote(terms, [_with_fees(rival, by_address[rival.pool], clock)], by_address, clock) if rival else None
+        )
         route = Route(
             legs=legs,
             middle=self._middles[legs[-1].mint_in] if legs[-1].hop > 1 else None,
@@ -106,7 +109,7 @@ class Router:
             decision="; ".join([_decision(terms, chosen, other), *plan.left_out, *missing]),
             min_amount_out=least,
             max_amount_in=most,
-            price_impact=float(plan.price_impact),
+            price_impact=plan.price_impact,
             best_single=plan.single,
         )
         if objection := route.objection(plan.amount_in, plan.amount_out):
@@ -133,35 +136,6 @@ class Router:
             fee=fee_share(legs),
             liquidity=liquidity // 10**terms.token_in.decimals,
         )
-
-    def _other(self, terms: Terms, pools: Sequence[Quoting], chosen: Sequence[Leg], clock: Clock) -> Quote | None:
-        """The best that another pool would do alone."""
-        mint_in, mint_out = terms.token_in.key, terms.token_out.key
-        best: tuple[int, int, str] | None = None
-        for pool in pools:
-            taken = len(chosen) == 1 and chosen[0].pool == pool.address
-            if taken or pool.mints not in ((mint_in, mint_out), (mint_out, mint_in)):
-                continue
-            try:
-                curve = pool.curve(pool.mints[0] == mint_in, clock)
-                amount_in = curve.amount_in(terms.amount_out) if terms.amount_out else terms.amount
-                found = amount_in, -curve.amount_out(amount_in), pool.address
-            except PoolRefused:
-                continue
-            if best is None or found < best:
-                best, quoting = found, pool
-        if best is None:
-            return None
-        leg = Leg(
-            pool=quoting.address,
-            venue=quoting.venue,
-            mint_in=mint_in,
-            mint_out=mint_out,
-            amount_in=best[0],
-            amount_out=-best[1],
-            hop=1,
-        )
-        return self._quote(terms, [_with_fees(leg, quoting, clock)], {quoting.address: quoting}, clock)
 
     def _named(self, reason: str, terms: Terms) -> str:
         """A reason with tokens as people know them, not as pools do."""

@@ -1,6 +1,7 @@
 """From pools to the swaps that pay most: what each leg says is what its pool then pays."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from fractions import Fraction
 
 import msgspec
@@ -64,6 +65,19 @@ def markets(draw: st.DrawFn) -> list[CpmmPool]:
     ]
 
 
+def alone_directly(market: Sequence[CpmmPool], wish: Wish) -> list[int]:
+    """What pools of the two tokens themselves pay or need, each alone."""
+    found = []
+    for each in market:
+        if set(each.mints) == {wish.mint_in, wish.mint_out}:
+            curve = each.curve(each.mints[0] == wish.mint_in, NOW)
+            with suppress(QuoteUnavailable):
+                found.append(
+                    curve.amount_out(wish.amount_in) if wish.amount_in else curve.amount_in(wish.amount_out or 0)
+                )
+    return sorted(found)
+
+
 planners = st.builds(
     Planner,
     middles=st.sampled_from(((), ("USDT",), ("USDT", "RAY"), ("SOL", "USDC", "RAY"))),
@@ -116,6 +130,7 @@ def test_a_sale_is_what_its_pools_pay_and_no_less_than_single_pools_would(
     assert plan.surplus == 0
     assert len(plan.legs) <= planner.most_legs
     assert plan.single == (singles[-1] if singles else None)
+    assert [leg.amount_out for leg in plan.alone] == alone_directly(market, wish)[::-1]
     assert plan.amount_out >= (plan.single or 0)
 
 
@@ -135,6 +150,7 @@ def test_a_purchase_is_what_its_pools_need_and_no_more_than_single_pools_would(
     assert plan.surplus >= 0
     assert len(plan.legs) <= planner.most_legs
     assert plan.single == (singles[0] if singles else None)
+    assert [leg.amount_in for leg in plan.alone] == alone_directly(market, wish)
     assert plan.single is None or plan.amount_in <= plan.single
 
 
@@ -175,10 +191,10 @@ def test_a_path_over_the_middle_is_what_single_pools_are_measured_by_where_none_
 def test_impact_is_measured_from_the_best_prices_after_fees() -> None:
     keep = Fraction(997_500, 10**6)
     one = Planner().plan(Wish(**ENDS, amount_in=10**7), [DIRECT], NOW)
-    assert one.price_impact == 1 - Fraction(one.amount_out, 10**7) / keep
+    assert one.price_impact == float(1 - Fraction(one.amount_out, 10**7) / keep)
     assert 0.009 < one.price_impact < 0.011
     two = Planner(middles=("USDT",)).plan(Wish(**ENDS, amount_in=10**8), [TO_USDT[0], TO_USDC[0]], NOW)
-    assert two.price_impact == 1 - Fraction(two.amount_out, 10**8) / keep**2
+    assert two.price_impact == float(1 - Fraction(two.amount_out, 10**8) / keep**2)
     # The best price counts, though that pool is too small to serve.
     cheap = pool("cheap", (SOL, USDC), (100, 200), trade=0)
     assert Planner().plan(Wish(**ENDS, amount_in=10**8), [DIRECT, cheap], NOW).price_impact > Fraction(1, 2)
