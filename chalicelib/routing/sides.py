@@ -23,7 +23,7 @@ class Offer(NamedTuple):
     top: float
 
 
-class Leg(NamedTuple):
+class Part(NamedTuple):
     """An offer's part of a swap."""
 
     offer: Offer
@@ -47,7 +47,7 @@ class Selling:
         return curve.amount_out(self.amount)
 
     @staticmethod
-    def cost(legs: Sequence[Leg]) -> int:
+    def cost(legs: Sequence[Part]) -> int:
         """The less, the better."""
         return -sum(leg.amount_out for leg in legs)
 
@@ -70,15 +70,15 @@ class Selling:
         """The mean price between two sizes."""
         return (paid(offer.curve, more) - paid(offer.curve, less)) / (more - less)
 
-    def settle(self, offers: Sequence[Offer], sizes: Sequence[int]) -> list[Leg]:
+    def settle(self, offers: Sequence[Offer], sizes: Sequence[int]) -> list[Part]:
         """Round each leg down to the least input for its output, and buy the cheapest next units of what is left.
 
         No legs where some of the amount finds no room.
         """
-        legs: list[Leg] = []
+        legs: list[Part] = []
         for offer, size in zip(offers, sizes, strict=True):
             if out := paid(offer.curve, size):
-                legs.append(Leg(offer, offer.curve.amount_in(out), out))
+                legs.append(Part(offer, offer.curve.amount_in(out), out))
         if sum(leg.offer.limit for leg in legs) < self.amount:
             legs = self._with_least([offer for offer, size in zip(offers, sizes, strict=True) if size], legs)
         dust = self.amount - sum(leg.amount_in for leg in legs)
@@ -97,11 +97,11 @@ class Selling:
                 dust -= room
         return [] if dust or not all(leg.amount_out for leg in legs) else legs
 
-    def _with_least(self, offers: Sequence[Offer], legs: list[Leg]) -> list[Leg]:
+    def _with_least(self, offers: Sequence[Offer], legs: list[Part]) -> list[Part]:
         """Give offers whose size paid nothing, but that are needed, their least input, off the largest leg."""
         served = {leg.offer.position: leg for leg in legs}
         found = [
-            served.get(offer.position) or _with_input(Leg(offer, 0, 0), offer.curve.amount_in(1)) for offer in offers
+            served.get(offer.position) or _with_input(Part(offer, 0, 0), offer.curve.amount_in(1)) for offer in offers
         ]
         over = max(0, sum(leg.amount_in for leg in found) - self.amount)
         at, largest = max(enumerate(found), key=lambda each: each[1].amount_in, default=(0, None))
@@ -132,7 +132,7 @@ class Buying:
         return curve.amount_in(self.amount)
 
     @staticmethod
-    def cost(legs: Sequence[Leg]) -> int:
+    def cost(legs: Sequence[Part]) -> int:
         """The less, the better."""
         return sum(leg.amount_in for leg in legs)
 
@@ -157,13 +157,13 @@ class Buying:
         """The mean price between two sizes."""
         return (more - less) / max(1, offer.curve.amount_in(more) - (offer.curve.amount_in(less) if less else 0))
 
-    def settle(self, offers: Sequence[Offer], sizes: Sequence[int]) -> list[Leg]:
+    def settle(self, offers: Sequence[Offer], sizes: Sequence[int]) -> list[Part]:
         """Take the least input for each leg, and give up units of input that the sum can do without."""
-        legs: list[Leg] = []
+        legs: list[Part] = []
         for offer, size in zip(offers, sizes, strict=True):
             if size:
                 amount_in = offer.curve.amount_in(size)
-                legs.append(Leg(offer, amount_in, offer.curve.amount_out(amount_in)))
+                legs.append(Part(offer, amount_in, offer.curve.amount_out(amount_in)))
         spare = sum(leg.amount_out for leg in legs) - self.amount
         while spare > 0:
             fewer = [_with_less(leg) for leg in legs]
@@ -202,16 +202,16 @@ def _top(curve: Curve, most_in: int, most_out: int) -> float:
     return max(spot.numerator / spot.denominator, most_out / max(1, most_in))
 
 
-def _with_input(leg: Leg, amount_in: int) -> Leg:
-    return Leg(leg.offer, amount_in, leg.offer.curve.amount_out(amount_in))
+def _with_input(leg: Part, amount_in: int) -> Part:
+    return Part(leg.offer, amount_in, leg.offer.curve.amount_out(amount_in))
 
 
-def _with_less(leg: Leg) -> Leg:
+def _with_less(leg: Part) -> Part:
     """A leg with one unit of input less; it may pay nothing."""
     return leg._replace(amount_in=leg.amount_in - 1, amount_out=paid(leg.offer.curve, leg.amount_in - 1))
 
 
-def _next_unit(leg: Leg) -> float:
+def _next_unit(leg: Part) -> float:
     """What another unit of output costs; infinite where none is left."""
     try:
         return leg.offer.curve.amount_in(leg.amount_out + 1) - leg.amount_in

@@ -15,7 +15,7 @@ import msgspec
 
 from chalicelib.domain.errors import InsufficientLiquidity, PoolRefused, ZeroOutput
 from chalicelib.routing.bracket import Bracket
-from chalicelib.routing.sides import Buying, Leg, Offer, Selling, paid
+from chalicelib.routing.sides import Buying, Offer, Part, Selling, paid
 from chalicelib.venues.pool import Curve
 
 # So many groups of curves are tried at most.
@@ -59,7 +59,7 @@ def split_out(curves: Sequence[Curve], amount_out: int, most_legs: int, min_gain
 
 def _allocate(side: Selling | Buying, curves: Sequence[Curve], most_legs: int, min_gain_bps: int) -> Allocation:
     offers = [offer for at, curve in enumerate(curves) if (offer := side.offer(at, curve)).limit]
-    singles = [[Leg(each, each.most_in, each.most_out)] for each in offers if each.limit == side.amount]
+    singles = [[Part(each, each.most_in, each.most_out)] for each in offers if each.limit == side.amount]
     single = min(singles, key=side.cost, default=[])
     chosen = single
     if most_legs > 1 and len(offers) > 1:
@@ -88,7 +88,7 @@ def _refusal(side: Selling | Buying, curves: Sequence[Curve]) -> PoolRefused:
     return ZeroOutput(said) if zero else InsufficientLiquidity(said)
 
 
-def _share(side: Selling | Buying, offers: list[Offer], most_legs: int, single: list[Leg]) -> list[Leg]:
+def _share(side: Selling | Buying, offers: list[Offer], most_legs: int, single: list[Part]) -> list[Part]:
     """The best of the single leg and of groups that share; no legs where nobody can serve the amount."""
     if sum(offer.limit for offer in offers) < side.amount:
         return single
@@ -109,8 +109,8 @@ def _share(side: Selling | Buying, offers: list[Offer], most_legs: int, single: 
 
 
 def _best_group(
-    side: Selling | Buying, whole: Bracket, groups: Sequence[tuple[Offer, ...]], best: list[Leg]
-) -> list[Leg]:
+    side: Selling | Buying, whole: Bracket, groups: Sequence[tuple[Offer, ...]], best: list[Part]
+) -> list[Part]:
     """The best that one of some groups can do, or what was the best before.
 
     Whatever the price, no group does better than if each of its offers took what it is worth at it: so groups are
@@ -137,13 +137,13 @@ def _best_group(
     return best
 
 
-def _hopeful(side: Selling | Buying, best: list[Leg], rivals: list[Rival]) -> list[Rival]:
+def _hopeful(side: Selling | Buying, best: list[Part], rivals: list[Rival]) -> list[Rival]:
     """Those that may be better than the best, the most hopeful first."""
     most = side.cost(best) - 1 if best else inf
     return sorted([rival for rival in rivals if rival[0] <= most], key=itemgetter(0))
 
 
-def _better(side: Selling | Buying, best: list[Leg], other: list[Leg]) -> list[Leg]:
+def _better(side: Selling | Buying, best: list[Part], other: list[Part]) -> list[Part]:
     """The better of two, where the first is no worse; no legs serve nothing."""
     return other if other and (not best or side.cost(other) < side.cost(best)) else best
 
@@ -154,7 +154,7 @@ def _surplus(offer: Offer, price: float) -> float:
     return max(0.0, offer.most_out + 1 - price * offer.most_in, paid(offer.curve, size) + 1 - price * size)
 
 
-def _first_guess(offers: list[Offer], single: list[Leg]) -> float:
+def _first_guess(offers: list[Offer], single: list[Part]) -> float:
     """About the price where the best curve alone would end: exact for a constant product."""
     if not single:
         return max(offer.top for offer in offers) / 4
