@@ -77,7 +77,7 @@ def fee_share(legs: Sequence[Leg]) -> Decimal:
                 fee_in, fee_out = fee_in + leg.fee_in, fee_out + leg.fee_out
         kept *= (paid - fee_in) * received
         whole *= paid * (received + fee_out)
-    return round(1 - Decimal(kept) / whole, 6)
+    return Decimal(round((whole - kept) / whole * 10**6)).scaleb(-6)
 
 
 def price(token_in: Token, token_out: Token, amount_in: int, amount_out: int) -> float:

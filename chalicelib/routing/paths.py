@@ -62,26 +62,25 @@ class _Hop(NamedTuple):
 
 
 class _Path(NamedTuple):
-    """One or two hops, and the swaps on them."""
+    """One or two hops, the swaps on them, and what these come to."""
 
     hops: Sequence[_Hop]
     legs: tuple[Leg, ...]
-
-    def total(self, hop: int) -> tuple[int, int]:
-        """What a hop takes and pays in all; the first is 1."""
-        legs = [leg for leg in self.legs if leg.hop == hop]
-        return sum([leg.amount_in for leg in legs]), sum([leg.amount_out for leg in legs])
+    amount_in: int
+    amount_out: int
+    # Of the middle token.
+    surplus: int = 0
 
     def cost(self, wish: Wish) -> int:
         """The less, the better."""
-        return self.total(1)[0] if wish.amount_in is None else -self.total(len(self.hops))[1]
+        return self.amount_in if wish.amount_in is None else -self.amount_out
 
-    def price_impact(self, amount_in: int, amount_out: int) -> float:
-        """What amounts lose against the best pools' prices at size zero."""
+    def price_impact(self) -> float:
+        """What the swaps lose against the best pools' prices at size zero."""
         spots = [max([curve.spot for curve in hop.curves]) for hop in self.hops]
         # In integers: each operation on fractions would look for a common divisor.
-        fair = amount_in * prod([spot.numerator for spot in spots])
-        paid = amount_out * prod([spot.denominator for spot in spots])
+        fair = self.amount_in * prod([spot.numerator for spot in spots])
+        paid = self.amount_out * prod([spot.denominator for spot in spots])
         return (fair - paid) / fair if fair else 0.0
 
 
@@ -104,13 +103,13 @@ class Planner(msgspec.Struct, frozen=True, kw_only=True):
         over: list[int] = []
         for hops in self._ways(wish, _ordered(pools), clock, left_out):
             if len(hops) == 1 and (alone := _alone(hops[0], wish)):
-                path = _Path(hops, (alone[0],))
+                path = _Path(hops, (alone[0],), alone[0].amount_in, alone[0].amount_out)
                 found.append((path.cost(wish), path))
                 if self.most_legs == 1:
                     continue
             for most in self._legs(len(hops)):
                 try:
-                    path = _Path(hops, self._shared(hops, most, wish))
+                    path = self._shared(hops, most, wish)
                 except PoolRefused as error:
                     refused.append(f"{_named(hops)}: {error}")
                     continue
@@ -121,17 +120,15 @@ class Planner(msgspec.Struct, frozen=True, kw_only=True):
             reasons = dict.fromkeys([*left_out, *refused]) or [f"no pool trades {wish.mint_in} for {wish.mint_out}"]
             raise QuoteUnavailable("; ".join(reasons))
         _, best = min(found, key=lambda each: (each[0], len(each[1].legs), [leg.pool for leg in each[1].legs]))
-        amount_in, carried = best.total(1)
-        needed, amount_out = best.total(len(best.hops))
         single = found[0][0] if alone else min(over, default=None)
         return Plan(
             legs=best.legs,
-            amount_in=amount_in,
-            amount_out=amount_out,
-            price_impact=best.price_impact(amount_in, amount_out),
+            amount_in=best.amount_in,
+            amount_out=best.amount_out,
+            price_impact=best.price_impact(),
             alone=tuple(alone),
             single=None if single is None else abs(single),
-            surplus=carried - needed if len(best.hops) > 1 else 0,
+            surplus=best.surplus,
             left_out=tuple(dict.fromkeys(left_out)),
         )
 
@@ -152,7 +149,7 @@ class Planner(msgspec.Struct, frozen=True, kw_only=True):
             return [(self.most_legs,)]
         return dict.fromkeys([(1, 1), *((one, self.most_legs - one) for one in range(1, self.most_legs))])
 
-    def _shared(self, hops: Sequence[_Hop], most: Sequence[int], wish: Wish) -> tuple[Leg, ...]:
+    def _shared(self, hops: Sequence[_Hop], most: Sequence[int], wish: Wish) -> _Path:
         """The best on each hop, the first of them first: one's output is the next one's input. Raises PoolRefused."""
         shares: list[Allocation] = []
         if wish.amount_in is not None:
@@ -165,12 +162,15 @@ class Planner(msgspec.Struct, frozen=True, kw_only=True):
             for hop, legs in zip(reversed(hops), reversed(most), strict=True):
                 shares.insert(0, split_out(hop.curves, amount, legs, self.min_gain_bps))
                 amount = shares[0].amount_in
-        return tuple(
+        swaps = tuple(
             _leg(hop, pool, amount_in, amount_out, number)
             for number, (hop, share) in enumerate(zip(hops, shares, strict=True), 1)
             for pool, amount_in, amount_out in zip(hop.pools, share.inputs, share.outputs, strict=True)
             if amount_in
         )
+        first, last = shares[0], shares[-1]
+        surplus = first.amount_out - last.amount_in if len(hops) > 1 else 0
+        return _Path(hops, swaps, first.amount_in, last.amount_out, surplus)
 
 
 def _alone(hop: _Hop, wish: Wish) -> list[Leg]:

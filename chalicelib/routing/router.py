@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 
 import msgspec
 
@@ -126,7 +125,7 @@ class Router:
                 pool = pools[leg.pool]
                 curve = pool.curve(pool.mints[0] == leg.mint_in, clock)
                 amount_in += leg.amount_in
-                liquidity += curve.input_at(float(curve.spot) * NEAR)
+                liquidity += curve.input_at(curve.spot.numerator / curve.spot.denominator * NEAR)
             if leg.hop == last:
                 amount_out += leg.amount_out
         return Quote(
@@ -165,9 +164,9 @@ def _decision(terms: Terms, chosen: Quote, other: Quote | None) -> str:
     if terms.amount_out and chosen.amount_in == other.amount_in:
         return f"{chosen.venue} and {rival} cost the same"
     if terms.amount_out:
-        gain = (Decimal(other.amount_in) / chosen.amount_in - 1) * 100
+        gain = (other.amount_in - chosen.amount_in) / chosen.amount_in * 100
         return f"{chosen.venue} costs {gain:.3f} % less than {rival}"
     if chosen.amount_out == other.amount_out:
         return f"{chosen.venue} and {rival} pay the same"
-    gain = (Decimal(chosen.amount_out) / other.amount_out - 1) * 100
+    gain = (chosen.amount_out - other.amount_out) / other.amount_out * 100
     return f"{chosen.venue} pays {gain:.3f} % more than {rival}"
