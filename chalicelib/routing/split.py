@@ -96,15 +96,17 @@ def _share(side: Selling | Buying, offers: list[Offer], most_legs: int, single: 
     whole.close(_first_guess(offers, single))
     sizes = whole.sizes()
     used = {offer.position for offer, size in zip(offers, sizes, strict=True) if size}
-    best = _better(side, single, side.settle(offers, sizes)) if len(used) <= most_legs else single
-    # Who has all that are used, and others too, does what was just done.
     groups = [
         group
         for count in range(2, most_legs + 1)
         for group in combinations(offers, count)
-        if not used.issubset([offer.position for offer in group])
-        and sum([offer.limit for offer in group]) >= side.amount
+        if sum([offer.limit for offer in group]) >= side.amount
     ]
+    best = single
+    if len(used) <= most_legs:
+        best = _better(side, single, side.settle(offers, sizes))
+        # Who has all that are used, and others too, does what was just done.
+        groups = [group for group in groups if not used.issubset([offer.position for offer in group])]
     return _best_group(side, whole, groups, best)
 
 
@@ -119,6 +121,8 @@ def _best_group(
     rivals: list[Rival] = [(-inf, group) for group in groups]
     price = whole.price()
     for _ in range(GROUPS):
+        if not rivals:
+            break
         offers = {offer.position: offer for _, group in rivals for offer in group}
         worth = {position: _surplus(offer, price) for position, offer in offers.items()}
         rivals = [
@@ -126,14 +130,13 @@ def _best_group(
             for bound, group in rivals
         ]
         rivals = _hopeful(side, best, rivals)
-        if not rivals:
-            break
-        _, group = rivals.pop(0)
-        bracket = whole.only(group)
-        bracket.close()
-        best = _better(side, best, side.settle(group, bracket.sizes()))
-        price = bracket.price()
-        rivals = _hopeful(side, best, rivals)
+        if rivals:
+            _, group = rivals.pop(0)
+            bracket = whole.only(group)
+            bracket.close()
+            best = _better(side, best, side.settle(group, bracket.sizes()))
+            price = bracket.price()
+            rivals = _hopeful(side, best, rivals)
     return best
 
 

@@ -331,3 +331,10 @@ def test_a_split_must_gain_as_much_as_is_asked() -> None:
     assert gain > 0
     assert split_out(curves, 10**6, 3, gain).inputs[1] > 0
     assert split_out(curves, 10**6, 3, gain + 1).inputs == (needed, 0)
+
+
+def test_a_split_that_gains_exactly_as_much_as_is_asked_is_made() -> None:
+    # Alone the first pays 19,800 for all; with the second, one percent of that more.
+    curves = [Steps([(Fraction(1), 10_000), (Fraction(98, 100), 10_000)]), Steps([(Fraction(9998, 10_000), 10_000)])]
+    assert split(curves, 20_000, 2, 100).amount_out == 19_998
+    assert split(curves, 20_000, 2, 101).inputs == (20_000, 0)
