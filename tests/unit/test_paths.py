@@ -216,10 +216,11 @@ def test_equal_pools_are_chosen_by_address_and_equal_paths_by_fewer_legs() -> No
     free = [
         pool("x", (SOL, USDT), (10**15, 10**15), trade=0),
         pool("y", (USDT, USDC), (10**15, 10**15), trade=0),
-        pool("z", (SOL, USDC), (10**15, 10**15), trade=0),
+        pool("z", (SOL, USDC), (10**15, 85 * 10**13), trade=0),
     ]
-    plan = Planner(middles=("USDT",), most_legs=2).plan(Wish(**ENDS, amount_out=1), free, NOW)
-    assert [leg.pool for leg in plan.legs] == ["z"]
+    for market, chosen in ((free, ["z"]), (free[:2], ["x", "y"])):
+        plan = Planner(middles=("USDT",), most_legs=2).plan(Wish(**ENDS, amount_in=10), market, NOW)
+        assert ([leg.pool for leg in plan.legs], plan.amount_out) == (chosen, 8)
     over = [
         pool("a1", (SOL, RAY), (10**9, 10**9)),
         pool("a2", (RAY, USDC), (10**9, 10**9)),

@@ -338,3 +338,9 @@ def test_a_split_that_gains_exactly_as_much_as_is_asked_is_made() -> None:
     curves = [Steps([(Fraction(1), 10_000), (Fraction(98, 100), 10_000)]), Steps([(Fraction(9998, 10_000), 10_000)])]
     assert split(curves, 20_000, 2, 100).amount_out == 19_998
     assert split(curves, 20_000, 2, 101).inputs == (20_000, 0)
+
+
+def test_a_unit_that_costs_much_does_not_hide_the_best_two() -> None:
+    # Each unit of output costs about ten of input, and rounding takes up to one of a leg.
+    curves = [Product(225, 21), Product(3979, 361), Product(384, 36)]
+    assert split_out(curves, 64, 2).inputs == (0, 762, 77)
