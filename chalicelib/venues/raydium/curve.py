@@ -79,8 +79,8 @@ class CpmmCurve:
 
     def sell(self, amount_in: int) -> Flow:
         """The swap of exactly so much input. Raises ZeroOutput or InsufficientLiquidity."""
-        if amount_in > self.capacity:
-            raise InsufficientLiquidity(f"the pool takes at most {self.capacity}, not {amount_in}")
+        if amount_in > U64_MAX:
+            raise InsufficientLiquidity("an amount has at most 64 bits")
         arrived = amount_in - self._transfer_in.of(amount_in) if self._transfer_in else amount_in
         # Fees are rounded up, so what is left is rounded down.
         net = arrived * self._keep_in // MILLION
@@ -89,6 +89,8 @@ class CpmmCurve:
         received = sent - self._transfer_out.of(sent) if self._transfer_out else sent
         if received <= 0:
             raise ZeroOutput(f"{amount_in} pays nothing")
+        if amount_in > self.capacity:
+            raise InsufficientLiquidity(f"the pool takes at most {self.capacity}, not {amount_in}")
         return Flow(amount_in, arrived, net, swapped, sent, received)
 
     def buy(self, amount_out: int) -> Flow:
