@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.solana import address as addresses
 from chalicelib.solana.account import Account
 from tests.vectors import dlmm
 from tests.vectors.__main__ import VECTORS
@@ -74,12 +75,38 @@ def test_real_pools_hold_what_the_chain_had() -> None:
     assert found.hexdigest() == CHAIN
 
 
-@pytest.mark.parametrize("address", sorted({case["pool"] for case in CASES}))
-def test_raw_accounts_make_the_same_pool(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = dlmm.accounts(address)
-    (tmp_path / address).mkdir()
+def raw(address: str, pools: Path) -> Path:
+    """A folder among pools that has a real one's accounts as their bytes."""
+    (folder := pools / address).mkdir(parents=True)
     for file in (dlmm.POOLS / address).glob("*.json"):
-        data = Account.from_json(file.read_bytes()).data
-        (tmp_path / address / file.with_suffix(".bin").name).write_bytes(data)
-    monkeypatch.setattr(dlmm, "POOLS", tmp_path)
-    assert dlmm.accounts(address) == wanted
+        (folder / file.with_suffix(".bin").name).write_bytes(Account.from_json(file.read_bytes()).data)
+    return folder
+
+
+@pytest.mark.parametrize("address", sorted({case["pool"] for case in CASES}))
+def test_raw_accounts_make_the_same_pool(address: str, tmp_path: Path) -> None:
+    raw(address, tmp_path)
+    assert dlmm.accounts(address, tmp_path) == dlmm.accounts(address)
+
+
+@pytest.mark.parametrize("place", ["vectors", "vectors/pools", "pools"])
+def test_a_pool_near_the_file_counts_before_the_known_one(place: str, tmp_path: Path) -> None:
+    case = paid()
+    pair = raw(case["pool"], tmp_path / place) / "lb_pair.bin"
+    disabled = bytearray(pair.read_bytes())
+    disabled[82] = 1
+    pair.write_bytes(disabled)
+    assert not differences(case)
+    closed = {"error": "pool_closed", "before": []}
+    assert not differences(case | closed, tmp_path / "vectors")
+    assert not differences(case, tmp_path / "others" / "vectors")
+
+
+def test_a_raw_bitmap_extension_is_no_bin_array(tmp_path: Path) -> None:
+    address = CASES[0]["pool"]
+    positive = (1 << 88).to_bytes(768, "little")
+    discriminator = sha256(b"account:BinArrayBitmapExtension").digest()[:8]
+    data = discriminator + addresses.to_bytes(address) + positive + bytes(768)
+    (raw(address, tmp_path) / "bin_array_bitmap_extension.bin").write_bytes(data)
+    assert 600 in dlmm.from_accounts(address, tmp_path).pair.arrays
+    assert 600 not in dlmm.from_accounts(address).pair.arrays

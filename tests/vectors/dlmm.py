@@ -1,6 +1,7 @@
 """Cases of Meteora's DLMM: a real pool, swaps before, a swap, and what the program did."""
 
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ from chalicelib.venues.pools.directory import accounts_in
 # A link to the sandbox's real pools.
 POOLS = Path(__file__).parents[1] / "data" / "pools"
 _MINT_BYTES, _TOKEN_ACCOUNT_BYTES = 82, 165
+_BIN_ARRAY = sha256(b"account:BinArray").digest()[:8]
 _WRAPPED_SOL = "So11111111111111111111111111111111111111112"
 
 
-def differences(case: dict[str, Any]) -> list[str]:
-    """What the pool does otherwise than the program."""
-    pool = from_accounts(case["pool"])
-    for swap in case["before"]:
+def differences(case: dict[str, Any], directory: Path = POOLS) -> list[str]:
+    """What the pool does otherwise than the program. Its folder is in the directory, or one of pools near it."""
+    pool = from_accounts(case["pool"], _pools(case["pool"], directory))
+    for swap in case.get("before", ()):
         _, pool = pool.swap(swap["amount_in"], swap["swap_for_y"], clock(swap["timestamp"]))
     now, zero_for_one = clock(case["timestamp"]), case["swap_for_y"]
     try:
@@ -54,15 +56,21 @@ def clock(timestamp: int) -> Clock:
     return Clock(slot=2**63, epoch=1_000, timestamp=timestamp)
 
 
+def _pools(address: str, directory: Path) -> Path:
+    """The first place that has the pool's folder."""
+    places = (directory, directory / "pools", directory.parent / "pools", POOLS)
+    return next((place for place in places if (place / address).is_dir()), POOLS)
+
+
 @cache
-def from_accounts(address: str) -> DlmmPool:
-    """The pool at an address; where its accounts are from, it had no bitmap extension."""
-    return state.read(address, accounts(address) | {state.extension_address(address): None})
+def from_accounts(address: str, pools: Path = POOLS) -> DlmmPool:
+    """The pool at an address; where its folder has no bitmap extension, it had none."""
+    return state.read(address, {state.extension_address(address): None} | accounts(address, pools))
 
 
-def accounts(address: str) -> dict[str, Account]:
+def accounts(address: str, pools: Path = POOLS) -> dict[str, Account]:
     """A pool's accounts, by address: of the sandbox's files, or of raw ones where its folder has those."""
-    folder = POOLS / address
+    folder = pools / address
     sol = _wrapped_sol()
     return {sol.pubkey: sol} | (_raw(folder) if (folder / "lb_pair.bin").exists() else accounts_in(folder))
 
@@ -75,10 +83,11 @@ def _raw(folder: Path) -> dict[str, Account]:
     for name, pubkey in zip(names, state.parts(pair), strict=False):
         if (file := folder / f"{name}.bin").exists():
             found.append(_of_token_program(pubkey, file.read_bytes()))
-    for file in folder.glob("bin_array_*.bin"):
-        data = file.read_bytes()
-        index = int.from_bytes(data[8:16], "little", signed=True)
-        found.append(Account(state.array_address(folder.name, index), state.PROGRAM, data))
+    for file in folder.glob("*bin_array*.bin"):
+        data, pubkey = file.read_bytes(), state.extension_address(folder.name)
+        if data.startswith(_BIN_ARRAY):
+            pubkey = state.array_address(folder.name, int.from_bytes(data[8:16], "little", signed=True))
+        found.append(Account(pubkey, state.PROGRAM, data))
     return {account.pubkey: account for account in found}
 
 
