@@ -1,15 +1,19 @@
 """The answers of the real programs, and that the comparison with them can fail."""
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chalicelib.solana.address import TOKEN_2022_PROGRAM
+from tests.vectors import cpmm
 from tests.vectors.__main__ import VECTORS, main
 
 CASES: list[dict[str, Any]] = json.loads((VECTORS / "raydium_cpmm.json").read_text())
+DLMM_CASE: dict[str, Any] = json.loads((VECTORS / "meteora_dlmm.json").read_text())[0]
 
 
 @pytest.fixture
@@ -61,3 +65,64 @@ def test_an_error_is_compared_with_its_kind(compared: Callable[..., tuple[int, s
 def test_no_case_and_no_file_are_failures(tmp_path: Path, compared: Callable[..., tuple[int, str]]) -> None:
     assert main([str(tmp_path)]) == 1
     assert compared([])[0] == 1
+
+
+def test_a_case_that_cannot_be_compared_is_unequal_and_others_go_on(
+    compared: Callable[..., tuple[int, str]],
+) -> None:
+    good = CASES[0]
+    swap = {"before": [], "swap_for_y": True, "timestamp": 1_760_000_000, "amount_in": 1}
+    broken = [
+        # A pool that is nowhere.
+        swap | {"pool": "11111111111111111111111111111111"},
+        # A case without an answer, and something that is no case.
+        swap | {"pool": DLMM_CASE["pool"], "amount_in": 10**6},
+        {},
+        # A swap that was refused.
+        DLMM_CASE | {"before": [swap]},
+        good | {"after": {"other": 1}},
+        good | {"accounts": {}},
+        good | {"accounts": {"a": {"owner": "b", "data": "?"}}},
+        None,
+    ]
+    code, out = compared([*broken, good])
+    assert code == 1
+    assert out.count(": cannot be compared: ") == len(broken)
+    assert out.endswith(f"some.json: {len(broken) + 1} cases, 1 equal, {len(broken)} unequal\n")
+
+
+@pytest.mark.parametrize("text", ["[{", "\ud800"])
+def test_a_file_that_is_no_json_is_a_failure_and_others_are_read(
+    text: str, tmp_path: Path, compared: Callable[..., tuple[int, str]]
+) -> None:
+    (tmp_path / "first.json").write_bytes(text.encode(errors="surrogatepass"))
+    code, out = compared([CASES[0]])
+    assert code == 1
+    assert out.startswith("first.json: no cases: ")
+    assert out.endswith("some.json: 1 cases, 1 equal, 0 unequal\n")
+
+
+def test_what_a_case_says_beside_its_answer_is_passed_over(compared: Callable[..., tuple[int, str]]) -> None:
+    assert compared([case | {"note": "more", "slot": 1} for case in (CASES[0], DLMM_CASE)])[0] == 0
+
+
+def test_accounts_tell_the_transfer_fees_of_numbers(compared: Callable[..., tuple[int, str]]) -> None:
+    given = next(case for case in CASES if "accounts" in case and case["exact"] == "in" and "after" in case)
+    case = json.loads(json.dumps(given))
+    bought = cpmm.from_accounts(case["accounts"]).mints[case["zero_for_one"]]
+    # One in ten, since epoch 900.
+    fees = bytes(18) + b"".join(field.to_bytes(size, "little") for field, size in ((900, 8), (2**63, 8), (1_000, 2)))
+    extensions = bytes(83) + b"\1" + b"\1\0" + b"\x6c\0" + bytes(72) + fees
+    data = b64encode(b64decode(case["accounts"][bought]["data"]) + extensions).decode()
+    case["accounts"][bought] = {"owner": TOKEN_2022_PROGRAM, "data": data}
+    assert compared([case])[0] == 1
+    case["amount_out"] -= -(-case["amount_out"] // 10)
+    assert compared([case])[0] == 0
+
+
+def test_pools_beside_a_file_are_those_of_its_cases(tmp_path: Path, compared: Callable[..., tuple[int, str]]) -> None:
+    assert compared([DLMM_CASE])[0] == 0
+    (tmp_path / "pools" / DLMM_CASE["pool"]).mkdir(parents=True)
+    code, out = compared([DLMM_CASE])
+    assert code == 1
+    assert "some.json case 0: cannot be compared: " in out

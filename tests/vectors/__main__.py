@@ -4,7 +4,9 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
+from chalicelib.domain.errors import EngineError
 from tests.vectors import cpmm, dlmm
 
 VECTORS = Path(__file__).parents[1] / "data" / "vectors"
@@ -24,16 +26,28 @@ def main(arguments: list[str] | None = None) -> int:
 
 def compare(file: Path) -> bool:
     """Print how many cases of a file are equal, and what differs in the others; whether there are some, all equal."""
-    cases = json.loads(file.read_text())
+    try:
+        cases = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        print(f"{file.name}: no cases: {error}")
+        return False
     unequal = 0
     for number, case in enumerate(cases):
-        # A DLMM case names a pool, a CPMM case has it.
-        program = dlmm if isinstance(case["pool"], str) else cpmm
-        if found := program.differences(case):
+        if found := _differences(case, file.parent):
             unequal += 1
             print(f"{file.name} case {number}: {'; '.join(found)}")
     print(f"{file.name}: {len(cases)} cases, {len(cases) - unequal} equal, {unequal} unequal")
     return bool(cases) and not unequal
+
+
+def _differences(case: Any, directory: Path) -> list[str]:
+    """What differs in a case, or why that cannot be told."""
+    try:
+        # A DLMM case names a pool, a CPMM case has it.
+        named = isinstance(case["pool"], str)
+        return dlmm.differences(case, directory) if named else cpmm.differences(case)
+    except (EngineError, ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        return [f"cannot be compared: {error!r}"]
 
 
 if __name__ == "__main__":
