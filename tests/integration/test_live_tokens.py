@@ -11,6 +11,7 @@ from chalicelib.domain import base58
 from chalicelib.handlers import rest
 from chalicelib.solana import address
 from chalicelib.solana.account import Account
+from chalicelib.solana.rpc import MOST_REPLY
 from chalicelib.venues.pools import catalogue
 from tests.integration.asked import install
 from tests.integration.live import RAYDIUM
@@ -46,6 +47,13 @@ def test_a_mint_of_the_chain_is_known_by_its_own_decimals(chain: Node, rig: Rig)
     assert MINT not in rest.tokens().body
     reply = rest.quote(Request(json.dumps({"tokenIn": MINT, "tokenOut": "SOL", "amount": 1}).encode()))
     assert (reply.status, json.loads(reply.body)["code"]) == (422, "no_route")
+
+
+def test_a_mint_of_any_size_is_looked_up(chain: Node, rig: Rig) -> None:
+    put(chain, MINT, 3)
+    extended = chain.accounts[MINT].data + b"\0" * 83 + b"\1" + b"\0" * MOST_REPLY
+    chain.change(MINT, data=extended, owner=address.TOKEN_2022_PROGRAM)
+    assert post(MINT)[0] == 200
 
 
 def test_an_order_of_known_tokens_is_one_statement_and_no_call(
