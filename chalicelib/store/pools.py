@@ -31,8 +31,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     live: bool
     slot: int
     accounts: list[msgspec.Raw]
-    # Seconds since they were asked for.
-    age: float = 0.0
+    # The database's time before they were asked for; None where that makes no difference.
+    read_at: str | None = None
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -86,6 +86,10 @@ class Pools:
         """The same with the accounts that a pool's state belongs to, a JSON list of documents of the Solana CLI."""
         rows = await self._database.insist(_SQL["accounts"], {"addresses": sorted(addresses)})
         return [(StoredPool(*row), accounts) for *row, accounts in rows]
+
+    async def now(self) -> str:
+        """The database's time, for what is read from now on: however late that is stored, it does not seem younger."""
+        return str((await self._database.insist(_SQL["now"]))[0][0])
 
     async def keep(self, snapshots: Sequence[Snapshot]) -> None:
         """Store pools that are new, newer accounts of live ones, and those that have become live or ceased to be."""

@@ -18,6 +18,7 @@ from chalicelib.settings import Settings
 from chalicelib.solana.clock import Clock as ChainClock
 from chalicelib.store.database import Database, connect
 from chalicelib.venues.base import Attempt
+from chalicelib.venues.pool import Quoting
 from tests.integration.paper import SOL, USDC
 
 # Of SOL and USDC: two of Raydium, the second the deeper one, and two of Meteora.
@@ -69,6 +70,11 @@ class Container:
         self.clock.passed += seconds
         async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
             await connection.execute("UPDATE pools SET read_at = read_at - %s * interval '1 second'", (seconds,))
+
+    async def ask(self, sold: Token = SOL, bought: Token = USDC, amount: int = 10**9) -> list[Quoting]:
+        """The pools that a quote is made of."""
+        attempt = Attempt(UUID(int=1), 1, Terms(sold, bought, amount, Decimal("0.01")))
+        return [pool for venue in self._market.venues for pool in await venue.pools(attempt, [])]
 
     async def sweep(self) -> None:
         """Forget pools as the schedule does."""

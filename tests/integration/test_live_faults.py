@@ -232,57 +232,6 @@ async def test_a_wrong_slot_that_nothing_speaks_against_is_not_believed_for_ever
     assert (await market.quote(amount=MUCH)).legs == before.legs
 
 
-async def test_the_time_that_an_answer_took_is_part_of_the_age(market: Container, node: Node) -> None:
-    def late(_: web.Request, method: str, __: object) -> None:
-        market.clock.passed += 11 if method == "getMultipleAccounts" else 0
-
-    node.faults = [late]
-    with pytest.raises(QuoteUnavailable, match=r"it was read 1\d\.\d s ago"):
-        await market.quote()
-
-
-async def test_a_node_that_stands_still_makes_pools_grow_old(market: Container) -> None:
-    await market.quote()
-    await market.later(10.5)
-    with pytest.raises(QuoteUnavailable, match=r"it was read 1\d\.\d s ago, 0 slots behind"):
-        await market.quote()
-
-
-@pytest.mark.parametrize(("slots", "fresh"), [(150, True), (151, False)])
-async def test_age_counts_in_slots_too(market: Container, node: Node, slots: int, fresh: bool) -> None:
-    await market.quote()
-    # Only the other pair can be read now, which shows how far the chain is.
-    node.faults = [lambda _, __, params: web.Response(status=403) if METEORA[0] in params[0] else None]
-    node.slot += slots
-    await market.quote(SOL, BONK)
-    await market.later()
-    if fresh:
-        assert pools_of(await market.quote(SOL, USDC, MUCH)) <= ALL
-    else:
-        with pytest.raises(QuoteUnavailable, match=r"ago, 151 slots behind; Solana RPC: status 403"):
-            await market.quote(SOL, USDC, MUCH)
-
-
-async def test_the_limits_are_settings(database_url: str, node_url: str, node: Node) -> None:
-    async with container(database_url, node_url, pool_most_seconds=100.0, pool_most_slots=3) as market:
-        await market.quote()
-        await market.later(60)
-        node.faults = [FAULTS["500"]]
-        await market.quote()
-        await market.later(60)
-        with pytest.raises(QuoteUnavailable, match=r"it was read 12\d"):
-            await market.quote()
-        node.faults = []
-        node.slot += 1
-        await market.quote()
-        node.faults = [lambda _, __, params: web.Response(status=403) if METEORA[0] in params[0] else None]
-        node.slot += 4
-        await market.later()
-        await market.quote(SOL, BONK)
-        with pytest.raises(QuoteUnavailable, match=r"ago, 4 slots behind"):
-            await market.quote()
-
-
 async def test_stored_pools_serve_where_none_can_be_searched_for(
     market: Container, node: Node, database_url: str, node_url: str
 ) -> None:

@@ -26,17 +26,19 @@ FROM pools WHERE address > %(after)s ORDER BY address LIMIT %(limit)s
 -- What pools trade, and the decimals that the chain has for it.
 SELECT mint_0, decimals_0 FROM pools UNION SELECT mint_1, decimals_1 FROM pools ORDER BY 1
 
+-- name: now
+SELECT engine_now()::text
+
 -- name: keep
 -- Store accounts that were read: of pools that are new, newer ones of live pools, whose fills go with the old, and those
 -- of pools that have become live or have ceased to be.
 WITH read AS (
     SELECT * FROM json_to_recordset(%(pools)s) AS r(
         address text, venue text, mint_0 text, mint_1 text, decimals_0 smallint, decimals_1 smallint, live boolean,
-        slot bigint, age float8, accounts json)
+        slot bigint, read_at timestamptz, accounts json)
 )
 INSERT INTO pools AS p (address, venue, mint_0, mint_1, decimals_0, decimals_1, live, slot, read_at, accounts)
-SELECT address, venue, mint_0, mint_1, decimals_0, decimals_1, live, slot,
-       engine_now() - age * interval '1 second', accounts
+SELECT address, venue, mint_0, mint_1, decimals_0, decimals_1, live, slot, coalesce(read_at, engine_now()), accounts
 FROM read r
 -- What changes nothing should not lock a row and wait for it: each container stores its directory.
 WHERE NOT EXISTS (

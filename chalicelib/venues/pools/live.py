@@ -42,6 +42,10 @@ class PoolStore(Protocol):
         """The pools that trade some of these mints for each other."""
         ...
 
+    async def now(self) -> str:
+        """The time by which the age of pools is told."""
+        ...
+
     async def keep(self, snapshots: Sequence[Snapshot]) -> None:
         """Store pools that are new, and newer accounts of live ones."""
         ...
@@ -80,6 +84,43 @@ class LeftOut(msgspec.Struct, frozen=True):
 
     def _refuse(self) -> NoReturn:
         raise self.error
+
+
+class Dated(msgspec.Struct, frozen=True):
+    """A pool that may be quoted until a time of the holder's monotonic clock."""
+
+    pool: Shelved
+    until: float
+    clock: Clock
+
+    @property
+    def address(self) -> str:
+        """Its own."""
+        return self.pool.address
+
+    @property
+    def venue(self) -> str:
+        """The name of its venue."""
+        return self.pool.venue
+
+    @property
+    def mints(self) -> Pair:
+        """Token 0 and token 1."""
+        return self.pool.mints
+
+    def curve(self, zero_for_one: bool, clock: ChainClock) -> Curve:
+        """What it pays. Raises PoolRefused."""
+        self._check()
+        return self.pool.curve(zero_for_one, clock)
+
+    def fill(self, amount_in: int, zero_for_one: bool, clock: ChainClock) -> Fill:
+        """What selling exactly so much comes to. Raises PoolRefused."""
+        self._check()
+        return self.pool.fill(amount_in, zero_for_one, clock)
+
+    def _check(self) -> None:
+        if self.clock.monotonic() > self.until:
+            raise StaleState("it grew too old while others were waited for")
 
 
 class _Known:
@@ -123,7 +164,7 @@ class LivePools:
         self._clock = clock
         self._limits = limits
         self._seconds = seconds
-        self._loader = Loader(node, time, clock)
+        self._loader = Loader(node, time, clock, store.now)
         self._refreshing: Sharing[Pair, _Known] = Sharing()
         self._pairs: Recent[Pair, _Known] = Recent(MOST_PAIRS)
 
@@ -144,6 +185,7 @@ class LivePools:
         asked = await together(self._refreshing.of(pair, partial(self._refresh, pair)) for pair in pairs)
         known = dict(zip(pairs, asked, strict=True))
         errors = [each.error for each in asked if each.error]
+        asked_at = self._clock.monotonic()
         shelved = await self._shelf.between({mint for pair in pairs for mint in pair}) if pairs else []
         stored = [each for each in shelved if each.stored.live and _pair(*each.mints) in known]
         newest = max([self._loader.newest_slot, *(each.stored.slot for each in stored)])
@@ -151,7 +193,7 @@ class LivePools:
         for pool in stored:
             own = known[_pair(*pool.mints)]
             if (why := self._objection(pool.stored, newest, own)) is None:
-                found.append(pool)
+                found.append(Dated(pool, asked_at + self._limits.seconds - pool.stored.age, self._clock))
             # Others were found once, and are not among the deepest any more.
             elif pool.address in own.pools():
                 found.append(LeftOut(pool.address, pool.venue, pool.mints, StaleState(why)))
@@ -175,11 +217,14 @@ class LivePools:
         ]
 
     def _objection(self, pool: StoredPool, newest: int, known: _Known) -> str | None:
-        """Why a pool is too old; None where it isn't."""
+        """Why a pool is too old, or its present price can't be told; None where it isn't."""
         slots, most = newest - pool.slot, self._limits
-        if slots <= most.slots and pool.age <= most.seconds:
+        if slots > most.slots or pool.age > most.seconds:
+            why = f"it was read {pool.age:.1f} s ago, {slots} slots behind"
+        elif not self._time.was_read:
+            why = "the chain's time is not known"
+        else:
             return None
-        why = f"it was read {pool.age:.1f} s ago, {slots} slots behind"
         reason = known.broken.get(pool.address) or known.error
         return f"{why}; {reason}" if reason else why
 

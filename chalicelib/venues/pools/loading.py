@@ -1,7 +1,7 @@
 """The accounts of pools as the chain has them, all of one slot."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -44,8 +44,10 @@ class Loader:
     It never goes back behind a slot that it has seen lately, and believes none that the chain can't have reached.
     """
 
-    def __init__(self, node: Node, time: ChainTime, clock: Clock) -> None:
+    def __init__(self, node: Node, time: ChainTime, clock: Clock, now: Callable[[], Awaitable[str]]) -> None:
         self._node = node
+        # The time by which the age of pools is told.
+        self._now = now
         self._time = time
         self._clock = clock
         self._seen: _Seen | None = None
@@ -77,7 +79,7 @@ class Loader:
         """
         for _ in range(ROUNDS):
             wanted = _wanted(pools, last)
-            asked_at = self._clock.monotonic()
+            asked_at = await self._now()
             slot, found = await self._of_one_slot(wanted, until)
             last.clear()
             last.update({address: account for address in pools if (account := found[address]) is not None})
@@ -92,8 +94,7 @@ class Loader:
             except (IncompleteState, MalformedAccount) as error:
                 loaded.broken[address] = str(error)
                 continue
-            age = self._clock.monotonic() - asked_at
-            loaded.snapshots.append(snapshot(pool, own, live=True, slot=slot, age=age))
+            loaded.snapshots.append(snapshot(pool, own, live=True, slot=slot, read_at=asked_at))
         return loaded
 
     async def _of_one_slot(self, wanted: Iterable[str], until: float) -> tuple[int, dict[str, Account | None]]:

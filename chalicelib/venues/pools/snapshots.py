@@ -14,7 +14,7 @@ _TEXT = b'"'
 
 
 def snapshot(
-    pool: Pool, accounts: Mapping[str, Account | None], *, live: bool, slot: int, age: float = 0.0
+    pool: Pool, accounts: Mapping[str, Account | None], *, live: bool, slot: int, read_at: str | None = None
 ) -> Snapshot:
     """A pool to be stored, with all that it was read from; None is an account that the chain does not have."""
     return Snapshot(
@@ -26,7 +26,7 @@ def snapshot(
         decimals_1=pool.decimals[1],
         live=live,
         slot=slot,
-        age=age,
+        read_at=read_at,
         accounts=[
             msgspec.Raw(msgspec.json.encode(address) if account is None else account.to_json())
             for address, account in accounts.items()

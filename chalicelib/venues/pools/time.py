@@ -33,6 +33,11 @@ class ChainTime:
         self._read: tuple[ChainClock, datetime] | None = None
 
     @property
+    def was_read(self) -> bool:
+        """Whether it is known at all."""
+        return self._read is not None
+
+    @property
     def known(self) -> bool:
         """Whether it was read lately."""
         return self._read is not None and self._since(self._read[1]) < MOST_SECONDS
