@@ -60,7 +60,9 @@ class Node:
             if (response := fault(request, method, params)) is not None:
                 return response
         if method == "getProgramAccounts":
-            return answer(self._program_accounts(*params))
+            return answer(self.program_accounts(*params))
+        if len(params[0]) > 100:
+            return refusal(-32602, "Too many inputs provided; max 100")
         slot = self.slots.pop(0) if self.slots else self.slot
         if self.keeps_to_least_slot and params[1].get("minContextSlot", 0) > slot:
             return refusal(-32016, "Minimum context slot has not been reached")
@@ -69,7 +71,8 @@ class Node:
         value = [_contents(there[pubkey], params[1]) if pubkey in there else None for pubkey in params[0]]
         return answer({"context": {"slot": slot, "apiVersion": "2.3.1"}, "value": value})
 
-    def _program_accounts(self, program: str, options: dict[str, Any]) -> list[dict[str, Any]]:
+    def program_accounts(self, program: str, options: dict[str, Any]) -> list[dict[str, Any]]:
+        """What a search comes to."""
         size = next(each["dataSize"] for each in options["filters"] if "dataSize" in each)
         parts = [each["memcmp"] for each in options["filters"] if "memcmp" in each]
         return [

@@ -33,6 +33,16 @@ class Stream(web.StreamResponse):
         await asyncio.Event().wait()
 
 
+class Drip(web.StreamResponse):
+    """Goes on coming, a byte at a time."""
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        await super().prepare(request)
+        while True:
+            await self.write(b" ")
+            await asyncio.sleep(0.01)
+
+
 def responds(make: Callable[[], web.StreamResponse]) -> Fault:
     return lambda _, __, ___: make()
 
@@ -52,6 +62,7 @@ LASTING: dict[str, Fault] = FAULTS | {
     "429, late": responds(lambda: web.Response(status=429, headers={"Retry-After": "30"})),
     "403": responds(lambda: web.Response(status=403, text=KEY)),
     "silent": responds(Stream),
+    "drips": responds(Drip),
 }
 
 

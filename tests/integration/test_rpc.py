@@ -95,6 +95,9 @@ async def test_a_programs_accounts_are_asked_for_by_size_and_parts() -> None:
         refusal(-32005, "node is behind", 429),
         refusal(-32016, "minimum context slot has not been reached"),
         reply(b"no JSON"),
+        reply(b'{"jsonrpc":"2.0","id":1,"result":{"context":{"slot":7},"val'),
+        reply(b"", 200, "Transfer-Encoding: chunked\r\n"),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"10000\r\n%s\r\n" % (b" " * 0x10000) * 65,
         reply(b"[" * 100_000),
         reply(b"\xff\xfe{}"),
         reply(b"{}"),
@@ -137,6 +140,7 @@ async def test_what_does_not_pass_is_told_after_some_tries(fault: bytes, reason:
     [
         (reply(b"", 403), "status 403"),
         (reply(b"", 301, "Location: http://elsewhere/\r\n"), "status 301"),
+        (reply(b"", 308, "Location: /\r\n"), "status 308"),
         (refusal(-32602, f"bad key {KEY} in /v2/{KEY}"), "error -32602 bad key … in …"),
         (answer({"context": {"slot": 7}, "value": []}), "0 accounts came for 1"),
         (answer({"context": {"slot": 7}, "value": [contents(owner="nobody")]}), "what came back is no account: .*"),

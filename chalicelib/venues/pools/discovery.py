@@ -130,8 +130,11 @@ async def _vaults(node: Node, program: Program, mints: Pair, until: float) -> di
     found = await node.program_accounts(
         program.address, until, size=program.size, parts=marks, window=Window(program.vaults_at, 2 * BYTES)
     )
-    # Whoever answers with something else has no such pools.
-    return {each.pubkey: (each.address(0), each.address(BYTES)) for each in found if len(each.data) == 2 * BYTES}
+    for each in found:
+        if each.owner != program.address or len(each.data) != 2 * BYTES:
+            # As if there were none, all that is known would be forgotten.
+            raise RpcUnavailable(f"Solana RPC: {each.pubkey} came, which was not asked for")
+    return {each.pubkey: (each.address(0), each.address(BYTES)) for each in found}
 
 
 async def _amounts(node: Node, vaults: Sequence[str], until: float) -> dict[str, int]:
