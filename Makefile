@@ -46,7 +46,7 @@ simulate: $(STAMP)  ## Run SEEDS simulations with faults from seed FIRST on; one
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST) $(if $(WITHOUT),--without "$(WITHOUT)")
 
 vectors: $(STAMP)  ## Compare pools with answers of the real programs, in DIR
-	@$(BIN)/python -m tests.vectors $(DIR)
+	@$(BIN)/python -m tests.vectors "$(DIR)"
 
 overload: $(STAMP)  ## Post ORDERS orders as fast as they are taken, to a stack of its own
 	@$(BIN)/python -m benchmarks.overload --orders $(ORDERS)
