@@ -11,6 +11,7 @@ import pytest
 from chalicelib.domain.clock import SystemClock
 from chalicelib.domain.errors import ConnectionLost, OutcomeUnknown
 from chalicelib.venues.base import Outcome
+from chalicelib.venues.pools.chain import shared
 from chalicelib.venues.pools.shelf import Shelved
 from tests.integration.faults import lose_reply
 from tests.integration.paper import BONK, SOL, USDC, Books, Container, sell
@@ -107,6 +108,17 @@ async def test_two_hops_trade_both_or_none(container: Starting, books: Books) ->
     assert between != before
     assert books.versions() == between
     books.check()
+
+
+@pytest.mark.parametrize("amount", [0, 1, 10, 11, 10**19 + 7])
+@pytest.mark.parametrize("parts", [[5], [1, 1, 1], [7, 2, 90], [0, 3]])
+def test_what_rounding_leaves_is_not_lost(amount: int, parts: list[int]) -> None:
+    shares = shared(amount, parts)
+    assert sum(shares) == amount
+    assert all(
+        abs(share * sum(parts) - amount * part) < len(parts) * sum(parts)
+        for share, part in zip(shares, parts, strict=True)
+    )
 
 
 async def test_an_exact_output_is_bought_for_the_least_input(container: Starting, books: Books) -> None:
