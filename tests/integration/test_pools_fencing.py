@@ -19,14 +19,16 @@ LANDED, OVERTAKEN, KNOWN = [(True, True)], [(False, False)], [(False, True)]
 Opening = Callable[[], Session]
 
 
-def fill(*tx_ids: str, pools: dict[str, int], valid: float = 15, look: bool = False, **more: Any) -> dict[str, Any]:
-    """Transactions that each trade with all of these pools, which are at these versions."""
+def fill(
+    *tx_ids: str, pools: dict[str, int], valid: float = 15, look: bool = False, delay: float = 0, **more: Any
+) -> dict[str, Any]:
+    """Transactions that each trade with all of these pools, which are at these versions; they land after `delay`."""
     until = datetime.now(UTC) + timedelta(seconds=valid)
     swap = {"order_id": str(UUID(int=1)), "outcome": "succeeded", "venue": "Raydium", "amount_in": 1, "amount_out": 1}
     becomes = 0 if look else len(tx_ids)
     state = None if look else {"by": tx_ids[-1]}
     return {
-        "swaps": json.dumps([swap | {"tx_id": each, "delay": 0, "valid_until": f"{until}"} for each in tx_ids]),
+        "swaps": json.dumps([swap | {"tx_id": each, "delay": delay, "valid_until": f"{until}"} for each in tx_ids]),
         "pools": json.dumps(
             [
                 {"address": pool, "version": version, "becomes": version + becomes, "state": state}
@@ -208,6 +210,15 @@ def test_a_fill_of_which_only_some_can_land_has_no_effect(pools: Rig, session: O
     here.connection.rollback()
     assert landed(pools) == (["1"] if why == "known" else [])
     assert kept(pools)["A"][:2] == (1, None)
+
+
+def test_a_fill_that_would_land_past_its_validity_has_no_effect(pools: Rig, session: Opening) -> None:
+    here = session()
+    assert here.run(POOLS["fill"], fill("1", pools={"A": 1}, valid=30, delay=60)) == KNOWN
+    assert here.run(POOLS["fill"], fill("2", pools={"A": 1}, valid=60, delay=30)) == LANDED
+    commit(here)
+    assert pools.sql("SELECT tx_id, extract(epoch FROM lands_at - sent_at)::int FROM simulated_swaps") == [("2", 30)]
+    assert kept(pools)["A"][:2] == (2, {"by": "2"})
 
 
 # Newer accounts.
