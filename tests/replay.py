@@ -73,6 +73,8 @@ def disagreements(stored: Sequence[Kept], ledger: Sequence[Entry]) -> Iterator[s
         legs = entry.trades
         if (entry.outcome == "succeeded") != bool(legs):
             yield f"transaction {entry.tx_id} has {len(legs)} legs and is {entry.outcome}"
+        elif not legs and (entry.amount_in or entry.amount_out):
+            yield f"transaction {entry.tx_id} moved {entry.amount_in} and {entry.amount_out} and is {entry.outcome}"
         elif legs and (entry.amount_in, entry.amount_out) != totals(legs):
             yield f"transaction {entry.tx_id} says {entry.amount_in} for {entry.amount_out}, its legs {totals(legs)}"
 
