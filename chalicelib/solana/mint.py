@@ -16,6 +16,8 @@ BASIS_POINTS = 10_000
 _BYTES = 82
 # Token-2022 pads a mint with extensions to the length of a token account, so that this byte tells them apart.
 _KIND = 165
+# A multisig's length, which no mint has: its bytes are its signers'.
+_MULTISIG_BYTES = 355
 _KIND_MINT = 1
 _EXTENSIONS = 166
 _TRANSFER_FEE = 1
@@ -92,7 +94,8 @@ def _transfer_fees(account: Account) -> tuple[TransferFee, TransferFee]:
     """The older and the newer fee."""
     if len(account.data) == _BYTES:
         return NO_FEE, NO_FEE
-    if account.owner != address.TOKEN_2022_PROGRAM or account.u8(_KIND) != _KIND_MINT:
+    extended = account.owner == address.TOKEN_2022_PROGRAM and len(account.data) != _MULTISIG_BYTES
+    if not extended or account.u8(_KIND) != _KIND_MINT:
         raise account.malformed(f"its {len(account.data)} bytes are no mint")
     for kind, start, length in _extensions(account):
         if kind == _TRANSFER_FEE:

@@ -1,7 +1,7 @@
 """The pool market on a node's RPC: one or several containers with one database."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -10,6 +10,7 @@ import psycopg
 
 from chalicelib.bootstrap import pool_market
 from chalicelib.domain.clock import SystemEntropy
+from chalicelib.domain.errors import QuoteUnavailable
 from chalicelib.domain.order import Terms
 from chalicelib.domain.quote import Route
 from chalicelib.domain.token import Token
@@ -61,6 +62,13 @@ class Container:
 
     async def quote(self, sold: Token = SOL, bought: Token = USDC, amount: int = 10**9) -> Route:
         return await self._router.route(Attempt(UUID(int=1), 1, Terms(sold, bought, amount, Decimal("0.01"))))
+
+    async def found(self, sold: Token, bought: Token, amount: int) -> Route:
+        """The same once its pools have been found, however slowly this machine finds them."""
+        for _ in range(20):
+            with suppress(QuoteUnavailable):
+                return await self.quote(sold, bought, amount)
+        return await self.quote(sold, bought, amount)
 
     def chain_time(self) -> ChainClock:
         return self._market.chain.clock()

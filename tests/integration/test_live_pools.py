@@ -29,7 +29,7 @@ async def test_a_route_is_that_of_the_same_accounts_from_a_directory(
     market: Container, database_url: str, sold: Token, bought: Token
 ) -> None:
     amount = 10**4 * 10**sold.decimals
-    live = await market.quote(sold, bought, amount)
+    live = await market.found(sold, bought, amount)
     async with container(database_url, "") as other:
         assert (await other.quote(sold, bought, amount)).legs == live.legs
 

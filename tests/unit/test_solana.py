@@ -222,6 +222,8 @@ def test_a_mint_of_token_2022_may_have_no_transfer_fee() -> None:
         (extended(), address.TOKEN_PROGRAM),
         (mint() + bytes(83), address.TOKEN_2022_PROGRAM),
         (mint() + bytes(84), address.TOKEN_2022_PROGRAM),
+        # A multisig whose signers' bytes look like a mint's.
+        (extended().ljust(355, b"\0"), address.TOKEN_2022_PROGRAM),
         (extended((1, bytes(107))), address.TOKEN_2022_PROGRAM),
         (extended(transfer_fees(TransferFee(), TransferFee()))[:-1], address.TOKEN_2022_PROGRAM),
         (extended((18, bytes(64)))[:-1], address.TOKEN_2022_PROGRAM),
