@@ -42,6 +42,8 @@ from chalicelib.venues.simulated.draws import Draws
 from chalicelib.venues.simulated.venue import FEES, SimulatedVenue
 
 T = TypeVar("T")
+# Takes what goes into the log: what happened, and why.
+Report = Callable[[str, object], None]
 
 
 class Loop(Protocol):
@@ -94,6 +96,8 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     middles: Sequence[Token] = ()
     # Forgets at most so many pools that nobody reads any more; None where none are kept.
     expire_pools: Callable[[int], Awaitable[None]] | None = None
+    # What is wrong with pools that it does without, in a sentence each, naming the setting and the file.
+    broken: Callable[[], Sequence[str]] = tuple
     # Those behind venues and chain, which end with the container.
     clients: Sequence[Client] = ()
 
@@ -129,7 +133,7 @@ def real(given: Settings) -> Surroundings:
         queue=partial(Queue, sqs, report=telemetry.failure),
         pusher=push,
         clients=(sqs, push),
-        market=partial(MARKETS[given.market], given, clock=clock, entropy=entropy),
+        market=partial(MARKETS[given.market], given, clock=clock, entropy=entropy, report=telemetry.failure),
         telemetry=telemetry,
     )
 
@@ -169,7 +173,7 @@ class Engine:
             clock=clock,
             telemetry=self.telemetry,
         )
-        self.catalogue = market.catalogue
+        self.catalogue, self.broken_pools = market.catalogue, market.broken
         self.intake = Intake(
             orders=self.orders,
             queue=self.orders_queue,
@@ -228,8 +232,10 @@ class Engine:
             self.telemetry.flush()
 
 
-def simulated_market(given: Settings, database: Database, *, clock: Clock, entropy: Entropy) -> Market:
-    """Plausible prices, which do not depend on the amount: a split never pays more."""
+def simulated_market(
+    given: Settings, database: Database, *, clock: Clock, entropy: Entropy, report: Report | None = None
+) -> Market:
+    """Plausible prices, which do not depend on the amount: a split never pays more. There is nothing to report."""
     draws, scale = Draws(given.venue_seed, entropy), given.venue_time_scale
     return Market(
         venues=[SimulatedVenue(name, fee, draws, clock, scale) for name, fee in FEES.items()],
@@ -239,7 +245,9 @@ def simulated_market(given: Settings, database: Database, *, clock: Clock, entro
     )
 
 
-def pool_market(given: Settings, database: Database, *, clock: Clock, entropy: Entropy) -> Market:
+def pool_market(
+    given: Settings, database: Database, *, clock: Clock, entropy: Entropy, report: Report | None = None
+) -> Market:
     """Prices of real pools, which are traded with on paper. Raises ConfigurationError."""
     # Here, so that the simulated market's containers start without them.
     from chalicelib.solana.rpc import Rpc
@@ -260,7 +268,8 @@ def pool_market(given: Settings, database: Database, *, clock: Clock, entropy: E
     clients: tuple[Client, ...] = ()
     mints: ChainMints | None = None
     time: OpenTime | ChainTime
-    fresh: Callable[[Collection[str]], Awaitable[None]]
+    fresh: Callable[[Collection[str]], Awaitable[Collection[str] | None]]
+    broken: Callable[[], Sequence[str]] = tuple
     if given.solana_rpc_url:
         rpc, time = Rpc(given.solana_rpc_url), ChainTime(clock)
         limits = Limits(slots=given.pool_most_slots, seconds=given.pool_most_seconds)
@@ -269,9 +278,9 @@ def pool_market(given: Settings, database: Database, *, clock: Clock, entropy: E
         clients, fresh, mints = (live, rpc), live.fresh, ChainMints(rpc, clock)
     else:
         directory, time = Path(given.pools_directory) if given.pools_directory else SANDBOX, OpenTime(clock)
-        source = DirectoryPools(directory, store)
-        fresh = source.fresh
-        venues = [PoolVenue(name, shelf, fresh) for name in names]
+        source = DirectoryPools(directory, store, report)
+        fresh, broken = source.fresh, source.broken
+        venues = [PoolVenue(name, shelf, source.fresh) for name in names]
     middles = [_middle(name.strip()) for name in given.middle_tokens.split(",") if name.strip()]
     return Market(
         venues=venues,
@@ -287,6 +296,7 @@ def pool_market(given: Settings, database: Database, *, clock: Clock, entropy: E
         catalogue=PoolCatalogue(store, fresh, clock, mints),
         middles=middles,
         expire_pools=store.expire,
+        broken=broken,
         clients=clients,
     )
 

@@ -114,7 +114,7 @@ class Unavailable(EngineError):
 
 
 class PoolsUnreadable(EngineError):
-    """The market's own pools cannot be read: an operator must mend the file or the setting that the message names."""
+    """The market's directory has no pool that can be read: an operator must mend what the message names."""
 
 
 class OutcomeUnknown(Unavailable):

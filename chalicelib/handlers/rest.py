@@ -135,7 +135,10 @@ def pools(request: Request) -> Reply:
 
 
 def health() -> Reply:
-    """GET /api/health: whether database and queue can be reached, and the market's pools be read; 503 if not."""
+    """GET /api/health: whether database and queue can be reached, and the market's pools be read; 503 if not.
+
+    A market that does without some of its pools is degraded, and yet 200: what is asked of it is done.
+    """
 
     async def work(parts: Engine) -> Reply:
         database: dict[str, Any] = {"reached": False}
@@ -151,14 +154,15 @@ def health() -> Reply:
             parts.telemetry.failure("health: queue", error)
         try:
             await parts.catalogue.refreshed()
-            market = {"ready": True}
+            broken = parts.broken_pools()
+            market = {"ready": True} | ({"broken": broken} if broken else {})
         except PoolsUnreadable as error:
             market["reason"] = str(error)
             parts.telemetry.failure("health: market", error)
         except (Unavailable, StatementRefused) as error:
             parts.telemetry.failure("health: market", error)
         well = database["reached"] and queue["reached"] and market["ready"]
-        status = "ok" if well else "degraded"
+        status = "ok" if well and "broken" not in market else "degraded"
         body = {"status": status, "version": __version__, "database": database, "queue": queue, "market": market}
         return _json(200 if well else UNAVAILABLE, body)
 

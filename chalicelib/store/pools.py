@@ -73,14 +73,19 @@ class Pools:
         rows = await self._database.insist(_SQL["named"], {"addresses": sorted(addresses)})
         return [StoredPool(*row) for row in rows]
 
-    async def page(self, after: str, limit: int) -> list[StoredPool]:
-        """Pools in the order of their addresses, from behind one on, without their states."""
-        rows = await self._database.insist(_SQL["page"], {"after": after, "limit": limit})
+    async def page(self, own: Collection[str] | None, after: str, limit: int) -> list[StoredPool]:
+        """Pools in the order of their addresses, from behind one on, without their states.
+
+        Those of a directory at these addresses, or with None those of the chain.
+        """
+        given = {"own": None if own is None else sorted(own), "after": after, "limit": limit}
+        rows = await self._database.insist(_SQL["page"], given)
         return [StoredPool(*row) for row in rows]
 
-    async def mints(self) -> list[tuple[str, int]]:
-        """All that pools trade, in order: (mint, decimals)."""
-        return [(mint, decimals) for mint, decimals in await self._database.insist(_SQL["mints"], {})]
+    async def mints(self, own: Collection[str] | None) -> list[tuple[str, int]]:
+        """All that the same pools trade, in order: (mint, decimals)."""
+        rows = await self._database.insist(_SQL["mints"], {"own": None if own is None else sorted(own)})
+        return [(mint, decimals) for mint, decimals in rows]
 
     async def accounts(self, addresses: Collection[str]) -> list[tuple[StoredPool, str]]:
         """The same with the accounts that a pool's state belongs to, a JSON list of documents of the Solana CLI."""

@@ -83,11 +83,17 @@ class Catalogue(Protocol):
         ...
 
     async def refreshed(self, wanted: Collection[str] = ()) -> Registry:
-        """The same with those that came since, and those of wanted mints that can be found. Raises Unavailable."""
+        """The same with those that came since, and those of wanted mints that can be found.
+
+        Raises Unavailable, and PoolsUnreadable.
+        """
         ...
 
     async def pools(self, after: str, limit: int) -> Sequence[StoredPool]:
-        """Pools in the order of their addresses, from behind one on, without their states. Raises Unavailable."""
+        """Pools in the order of their addresses, from behind one on, without their states.
+
+        Raises Unavailable, and PoolsUnreadable.
+        """
         ...
 
 

@@ -1,9 +1,6 @@
 """Orders on the pool market, through the engine and on the pools that come with it."""
 
-import json
-import shutil
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,12 +10,9 @@ import pytest
 from chalicelib import bootstrap, settings
 from chalicelib.bootstrap import Engine, real
 from chalicelib.domain.retry import MAX_ATTEMPTS
-from chalicelib.handlers import rest
-from local.sandbox import SYNTHETIC
 from tests.integration.faults import SECONDS, start
 from tests.integration.paper import Books
-from tests.integration.rig import SOL_TO_USDC, Request, Rig
-from tests.replay import shipped
+from tests.integration.rig import Rig
 
 
 def paper(**changes: Any) -> Engine:
@@ -146,48 +140,3 @@ def test_an_order_on_a_pool_that_stays_held_fails_and_says_so(market: Rig, books
     assert [each.get("retryAttempt") for each in retries] == [0, 1, 2, None]
     assert market.swaps(order_id) == ["untried"] * (1 + MAX_ATTEMPTS)
     books.check()
-
-
-# A directory that cannot be read.
-
-
-def test_a_broken_directory_is_the_reason_of_the_order(rig: Rig, tmp_path: Path) -> None:
-    shutil.copytree(SYNTHETIC, tmp_path / "pools")
-    (tmp_path / "pools" / "notes.json").write_text("no account")
-    bootstrap.install(paper(pools_directory=str(tmp_path / "pools")))
-    order_id = rig.post()
-    shown = rig.settle(order_id)
-    assert shown["status"] == "failed"
-    for venue in ("Raydium", "Meteora"):
-        assert f"{venue}: {tmp_path}/pools/notes.json: no account of the Solana CLI" in shown["failureReason"]
-    # Mended, it is read without a restart.
-    (tmp_path / "pools" / "notes.json").unlink()
-    assert rig.settle(rig.post())["status"] == "confirmed"
-
-
-def test_a_broken_directory_is_told_to_clients_in_general_and_to_operators_by_its_file(
-    rig: Rig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "notes.json").write_text("no account")
-    wrong = f"{tmp_path}/notes.json: no account of the Solana CLI"
-    bootstrap.install(paper(pools_directory=str(tmp_path)))
-    # A token that only its pools could tell.
-    unlisted = Request(json.dumps(SOL_TO_USDC | {"tokenIn": next(iter(shipped()))}).encode())
-    for asked in (rest.tokens, lambda: rest.pools(Request()), lambda: rest.execute(unlisted)):
-        reply = asked()
-        assert (reply.status, "Retry-After" in reply.headers) == (503, True)
-        assert json.loads(reply.body) == {
-            "error": "the market's pools cannot be read, try again later",
-            "code": "market_unavailable",
-        }
-        assert wrong in capsys.readouterr().out
-    health = rest.health()
-    told = json.loads(health.body)
-    assert (health.status, told["status"], told["market"]["ready"]) == (503, "degraded", False)
-    assert (told["database"]["reached"], told["queue"]["reached"]) == (True, True)
-    assert told["market"]["reason"].startswith(wrong)
-    assert wrong in capsys.readouterr().out
-    # Mended, it is read without a restart.
-    (tmp_path / "notes.json").unlink()
-    assert (rest.health().status, json.loads(rest.health().body)["market"]) == (200, {"ready": True})
-    assert rest.tokens().status == 200

@@ -34,14 +34,14 @@ class Market(SystemClock):
         self.wanted = list(wanted)
         return {OTHER: 5} if OTHER in wanted else {}
 
-    async def mints(self) -> list[tuple[str, int]]:
+    async def mints(self, own: Collection[str] | None) -> list[tuple[str, int]]:
         await asyncio.sleep(0)
         if self.down:
             raise Unavailable("no database")
         self.reads += 1
         return self.traded if self.stored else []
 
-    async def page(self, after: str, limit: int) -> list[StoredPool]:
+    async def page(self, own: Collection[str] | None, after: str, limit: int) -> list[StoredPool]:
         return [StoredPool(after or "1", limit, 1, None, "Raydium", MINT, OTHER, True, 0.0)] if self.stored else []
 
 

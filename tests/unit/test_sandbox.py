@@ -11,7 +11,7 @@ from chalicelib.domain.token import find
 from chalicelib.solana.account import Account
 from chalicelib.solana.clock import Clock
 from chalicelib.venues.pool import Pool
-from chalicelib.venues.pools.directory import SANDBOX, accounts_in, snapshots_in
+from chalicelib.venues.pools.directory import SANDBOX, accounts_in, pools_in
 from chalicelib.venues.pools.programs import PROGRAMS
 from local.sandbox import SYNTHETIC, documents
 
@@ -23,7 +23,7 @@ SOL, USDC, BONK = (token.mint for name in ("SOL", "USDC", "BONK") if (token := f
 def pools() -> list[Pool]:
     accounts = accounts_in(SANDBOX)
     programs = {program.venue: program for program in PROGRAMS}
-    return [programs[each.venue].read(each.address, accounts) for each in snapshots_in(SANDBOX)]
+    return [programs[each.venue].read(each.address, accounts) for each in pools_in(SANDBOX).snapshots]
 
 
 def between(pools: list[Pool], *mints: str) -> list[str]:
@@ -79,25 +79,35 @@ def rewritten(path: Path, **changes: object) -> None:
     path.write_bytes(msgspec.structs.replace(account, **changes).to_json())
 
 
+OTHER = "meteora-bonk-sol"
+
+
 @pytest.mark.parametrize("text", [b"", b"{}", b"not JSON", b'{"pubkey": "x", "account": {"owner": "y", "data": []}}'])
-def test_a_file_that_is_no_account_is_named(directory: Path, text: bytes) -> None:
-    (directory / "notes.json").write_bytes(text)
-    with pytest.raises(PoolsUnreadable, match=r"notes\.json: "):
-        snapshots_in(directory)
+def test_a_file_that_is_no_account_is_left_out_by_name(directory: Path, text: bytes) -> None:
+    notes = directory / "notes.json"
+    notes.write_bytes(text)
+    found = pools_in(directory)
+    assert len(found.snapshots) == 1
+    assert list(found.broken) == [notes]
+    assert found.broken[notes].startswith("no account of the Solana CLI")
+    with pytest.raises(PoolsUnreadable, match=r"notes\.json: no account"):
+        accounts_in(directory)
 
 
-def test_a_file_that_cannot_be_read_is_named(directory: Path) -> None:
+def test_a_file_that_cannot_be_read_is_left_out_by_name(directory: Path) -> None:
     (directory / "folder.json").mkdir()
-    with pytest.raises(PoolsUnreadable, match=r"folder\.json: "):
-        snapshots_in(directory)
+    assert list(pools_in(directory).broken) == [directory / "folder.json"]
 
 
-def test_a_pool_that_lacks_an_account_names_its_file_and_the_account(directory: Path) -> None:
+def test_a_pool_that_lacks_an_account_is_left_out_with_the_account(directory: Path) -> None:
+    shutil.copytree(SYNTHETIC / OTHER, directory / OTHER)
     vault = directory / "raydium-sol-usdc-1" / "vault_1.json"
     missing = Account.from_json(vault.read_bytes()).pubkey
     vault.unlink()
-    with pytest.raises(PoolsUnreadable, match=rf"raydium-sol-usdc-1/pool\.json: .*{missing}"):
-        snapshots_in(directory)
+    found = pools_in(directory)
+    assert [pool.venue for pool in found.snapshots] == ["Meteora"]
+    assert list(found.broken) == [directory / "raydium-sol-usdc-1" / "pool.json"]
+    assert missing in found.broken[directory / "raydium-sol-usdc-1" / "pool.json"]
 
 
 @pytest.mark.parametrize("part", ["pool", "config", "vault_0"])
@@ -106,12 +116,44 @@ def test_a_pool_with_an_account_cut_short_names_its_file_and_the_account(directo
     account = Account.from_json(path.read_bytes())
     rewritten(path, data=account.data[:100])
     with pytest.raises(PoolsUnreadable, match=rf"raydium-sol-usdc-1/pool\.json: .*{account.pubkey}"):
-        snapshots_in(directory)
+        pools_in(directory)
 
 
-def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PoolsUnreadable, match="nowhere: no such directory"):
-        snapshots_in(tmp_path / "nowhere")
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"owner": BONK}, f"pool.json: no pool: its owner is {BONK}"),
+        ({"data": bytes(637)}, "pool.json: no PoolState of Raydium: its discriminator is 0000000000000000"),
+    ],
+)
+def test_a_directory_whose_accounts_are_all_no_pools_says_what_they_are(
+    directory: Path, changes: dict[str, object], why: str
+) -> None:
+    shutil.rmtree(directory / "mints")
+    rewritten(directory / "raydium-sol-usdc-1" / "pool.json", **changes)
+    with pytest.raises(PoolsUnreadable) as refused:
+        pools_in(directory)
+    assert why in str(refused.value)
+    assert str(refused.value).startswith(f"POOLS_DIRECTORY {directory} has no pool: ")
+    # The others are what the pool was read from; three are named.
+    assert str(refused.value).endswith("; and 1 more")
+
+
+def test_an_account_that_no_pool_is_read_from_is_unused_and_not_broken(directory: Path) -> None:
+    found = pools_in(directory)
+    assert (len(found.snapshots), found.broken, list(found.unused)) == (1, {}, [directory / "mints" / "BONK.json"])
+    assert pools_in(SANDBOX).unused == {}
+
+
+@pytest.mark.parametrize(("name", "why"), [("nowhere", "no such directory"), ("n" * 300, "File name too long")])
+def test_a_directory_that_is_not_there_is_named(tmp_path: Path, name: str, why: str) -> None:
+    with pytest.raises(PoolsUnreadable, match=f"^POOLS_DIRECTORY .*{name}: {why}"):
+        pools_in(tmp_path / name)
+
+
+def test_an_empty_directory_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PoolsUnreadable, match=rf"^POOLS_DIRECTORY {tmp_path} has no pool: no file \*\.json"):
+        pools_in(tmp_path)
 
 
 def test_of_two_files_of_an_account_the_later_slot_counts(directory: Path) -> None:
@@ -119,11 +161,11 @@ def test_of_two_files_of_an_account_the_later_slot_counts(directory: Path) -> No
     for name, slot in (("a.json", 7), ("z.json", 6)):
         shutil.copy(pool, directory / name)
         rewritten(directory / name, slot=slot)
-    assert [(found.slot, found.live) for found in snapshots_in(directory)] == [(7, False)]
+    assert [(found.slot, found.live) for found in pools_in(directory).snapshots] == [(7, False)]
 
 
 def test_a_pool_keeps_its_own_accounts_and_no_others(directory: Path) -> None:
-    [found] = snapshots_in(directory)
+    [found] = pools_in(directory).snapshots
     kept = {Account.from_json(bytes(document)).pubkey for document in found.accounts}
     assert kept == set(accounts_in(directory)) - {BONK}
     assert found.address in kept

@@ -13,7 +13,7 @@ from chalicelib.solana.clock import Clock
 from chalicelib.store.pools import Snapshot
 from chalicelib.venues.pool import Pool
 from chalicelib.venues.pools import shelf
-from chalicelib.venues.pools.directory import SANDBOX, DirectoryPools, snapshots_in
+from chalicelib.venues.pools.directory import SANDBOX, DirectoryPools, pools_in
 from chalicelib.venues.pools.programs import PROGRAMS
 from chalicelib.venues.pools.shelf import Shelf
 
@@ -71,7 +71,7 @@ class Reading:
 @pytest.fixture
 async def store() -> Store:
     store = Store()
-    await store.keep(snapshots_in(SANDBOX))
+    await store.keep(pools_in(SANDBOX).snapshots)
     return store
 
 

@@ -17,14 +17,19 @@ SELECT address, slot, version, state::text, venue, mint_0, mint_1, live,
 FROM pools WHERE address = ANY(%(addresses)s) ORDER BY address
 
 -- name: page
--- Pools by address, for whoever wants to see them all.
+-- A source's pools by address: those of a directory are named, those of the chain are live.
 SELECT address, slot, version, NULL, venue, mint_0, mint_1, live,
        extract(epoch FROM engine_now() - read_at)::float8
-FROM pools WHERE address > %(after)s ORDER BY address LIMIT %(limit)s
+FROM pools
+WHERE address > %(after)s AND live = (%(own)s::text[] IS NULL) AND (live OR address = ANY(%(own)s::text[]))
+ORDER BY address LIMIT %(limit)s
 
 -- name: mints
--- What pools trade, and the decimals that the chain has for it.
-SELECT mint_0, decimals_0 FROM pools UNION SELECT mint_1, decimals_1 FROM pools ORDER BY 1
+-- What a source's pools trade, and the decimals that the chain has for it.
+WITH own AS (
+    SELECT * FROM pools WHERE live = (%(own)s::text[] IS NULL) AND (live OR address = ANY(%(own)s::text[]))
+)
+SELECT mint_0, decimals_0 FROM own UNION SELECT mint_1, decimals_1 FROM own ORDER BY 1
 
 -- name: now
 SELECT engine_now()::text

@@ -1,11 +1,10 @@
-"""What the pool market trades: the tokens of the file, and those of the pools that are stored."""
+"""What the pool market trades: the tokens of the file, and those of its source's pools."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from chalicelib.domain.clock import Clock
-from chalicelib.domain.errors import ConfigurationError, Unavailable
 from chalicelib.domain.pool import StoredPool
 from chalicelib.domain.token import KNOWN, Registry, Token, is_mint
 
@@ -16,12 +15,12 @@ REFRESH_SECONDS = 10.0
 class Listing(Protocol):
     """Where pools are kept."""
 
-    async def mints(self) -> Sequence[tuple[str, int]]:
-        """All that pools trade: (mint, decimals)."""
+    async def mints(self, own: Collection[str] | None) -> Sequence[tuple[str, int]]:
+        """All that a directory's pools at these addresses trade, or with None the chain's: (mint, decimals)."""
         ...
 
-    async def page(self, after: str, limit: int) -> Sequence[StoredPool]:
-        """Pools in the order of their addresses, from behind one on."""
+    async def page(self, own: Collection[str] | None, after: str, limit: int) -> Sequence[StoredPool]:
+        """The same pools in the order of their addresses, from behind one on."""
         ...
 
 
@@ -34,15 +33,17 @@ class Mints(Protocol):
 
 
 class PoolCatalogue:
-    """The market's tokens and pools. `fresh` sees to it that the pools between some mints are stored.
+    """The market's tokens and pools: those of its source, whatever else is stored.
 
-    Without `mints` there are no others than those of pools.
+    `fresh` sees to it that the pools between some mints are stored, and tells the addresses of all that are a
+    directory's; None for those of the chain. It raises PoolsUnreadable for a directory that has none. Without `mints`
+    there are no other tokens than those of pools.
     """
 
     def __init__(
         self,
         store: Listing,
-        fresh: Callable[[Collection[str]], Awaitable[None]],
+        fresh: Callable[[Collection[str]], Awaitable[Collection[str] | None]],
         clock: Clock,
         mints: Mints | None = None,
     ) -> None:
@@ -57,14 +58,13 @@ class PoolCatalogue:
     async def refreshed(self, wanted: Collection[str] = ()) -> Registry:
         """The tokens of the file, then those that only pools name, by their mints, then wanted ones of the chain.
 
-        The last are nobody else's business. Raises Unavailable.
+        The last are nobody else's business. Raises Unavailable, and PoolsUnreadable.
         """
         async with self._reading:
             now = self._clock.monotonic()
             if self._read_at is None or now - self._read_at >= REFRESH_SECONDS:
-                await self._stored()
                 listed = {token.mint for token in KNOWN}
-                traded = await self._store.mints()
+                traded = await self._store.mints(await self._fresh(()))
                 self.tokens = Registry(
                     [*KNOWN, *(Token(mint, decimals, mint) for mint, decimals in traded if mint not in listed)]
                 )
@@ -76,14 +76,8 @@ class PoolCatalogue:
         return Registry([*self.tokens.tokens, *(Token(mint, decimals, mint) for mint, decimals in found.items())])
 
     async def pools(self, after: str, limit: int) -> Sequence[StoredPool]:
-        """Pools in the order of their addresses, from behind one on, without their states. Raises Unavailable."""
-        await self._stored()
-        return await self._store.page(after, limit)
+        """Pools in the order of their addresses, from behind one on, without their states.
 
-    async def _stored(self) -> None:
-        """All that can be stored now is stored."""
-        try:
-            await self._fresh(())
-        except ConfigurationError as error:
-            # Nothing that a client asks for is wrong, and an operator may mend it.
-            raise Unavailable(str(error)) from error
+        Raises Unavailable, and PoolsUnreadable.
+        """
+        return await self._store.page(await self._fresh(()), after, limit)

@@ -1,4 +1,4 @@
-"""A venue of the pool market: the stored pools of one program."""
+"""A venue of the pool market: a directory's pools of one program."""
 
 from collections.abc import Awaitable, Callable, Collection
 from typing import Protocol
@@ -17,9 +17,9 @@ class Pools(Protocol):
 
 
 class PoolVenue:
-    """A program's pools. `fresh` sees to it that those between some mints are there and young enough."""
+    """A program's pools. `fresh` sees to it that a directory's are stored, and tells the addresses of all of them."""
 
-    def __init__(self, name: str, pools: Pools, fresh: Callable[[Collection[str]], Awaitable[None]]) -> None:
+    def __init__(self, name: str, pools: Pools, fresh: Callable[[Collection[str]], Awaitable[Collection[str]]]) -> None:
         self.name = name
         self._pools = pools
         self._fresh = fresh
@@ -30,10 +30,11 @@ class PoolVenue:
         Raises Unavailable where the database cannot be reached, and QuoteUnavailable.
         """
         try:
-            await self._fresh(mints)
+            own = await self._fresh(mints)
             found = await self._pools.between(mints)
         except Unavailable:
             raise
         except EngineError as error:
             raise QuoteUnavailable(f"{self.name}: {error}") from error
-        return [pool for pool in found if pool.venue == self.name]
+        # Others are stored too: of another directory, or of the chain.
+        return [pool for pool in found if pool.venue == self.name and pool.address in own and not pool.stored.live]
