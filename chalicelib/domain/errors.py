@@ -41,7 +41,7 @@ class UnknownToken(ClientError):
 
 
 class NoRoute(ClientError):
-    """A swap that the market offers no way for now."""
+    """A swap that the market offers no way for now, or none within the client's own bound."""
 
 
 class KeyReused(ClientError):
@@ -97,6 +97,8 @@ class Fault(StrEnum):
 
     # What is asked for.
     NO_ROUTE = "no_route"
+    # There is a route, but it misses the minAmountOut or maxAmountIn that the client gave.
+    BOUND_UNMET = "bound_unmet"
     UNKNOWN_ORDER = "unknown_order"
     # The order has ended, and its events are not kept any more.
     HISTORY_GONE = "history_gone"

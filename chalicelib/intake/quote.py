@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from chalicelib.domain.clock import Clock, Entropy, uuid7
 from chalicelib.domain.errors import AttemptFailed, Fault, NoRoute
 from chalicelib.intake.validation import asked
@@ -22,15 +24,22 @@ class Quoter:
     async def quote(self, body: bytes, content_type: str | None) -> dict[str, Any]:
         """The route, and the bound that makes an order hold to it: {"route", "minAmountOut" or "maxAmountIn"}.
 
-        Raises ClientError; NoRoute naming what venues and pools said; Unavailable where tokens can't be looked up.
+        Raises ClientError; NoRoute with what venues and pools said, or with both numbers where the client's bound is
+        missed; Unavailable and PoolsUnreadable where tokens can't be looked up.
         """
         wanted = await asked(body, content_type, self._catalogue)
+        # Without the client's bound, so that a route that misses it is told from none.
+        unbound = replace(wanted, min_amount_out=0, max_amount_in=0)
         # No order has this id: it is the key of what is drawn for the attempt.
-        attempt = Attempt(uuid7(self._clock, self._entropy), 1, wanted)
         try:
-            route = await self._router.route(attempt)
+            route = await self._router.route(Attempt(uuid7(self._clock, self._entropy), 1, unbound))
         except AttemptFailed as error:
             raise NoRoute(Fault.NO_ROUTE, f"no route: {error}") from None
+        least, most = wanted.min_amount_out or route.min_amount_out, wanted.max_amount_in or route.max_amount_in
+        route = replace(route, min_amount_out=least, max_amount_in=most)
+        if objection := route.objection(route.chosen.amount_in, route.chosen.amount_out):
+            why = f"no route within the bound that was given: {objection}; {route.decision}"
+            raise NoRoute(Fault.BOUND_UNMET, why)
         bound = (
             {"maxAmountIn": str(route.max_amount_in)}
             if wanted.amount_out
