@@ -281,7 +281,7 @@ def pool_market(
         source = DirectoryPools(directory, store, report)
         fresh, broken = source.fresh, source.broken
         venues = [PoolVenue(name, shelf, source.fresh) for name in names]
-    middles = [_middle(name.strip()) for name in given.middle_tokens.split(",") if name.strip()]
+    middles = middle_tokens(given)
     return Market(
         venues=venues,
         chain=PaperChain(
@@ -301,12 +301,14 @@ def pool_market(
     )
 
 
-def _middle(name: str) -> Token:
-    """The token of a symbol that is listed, or of any mint."""
-    found = find(name)
-    if found is None or not found.mint:
-        raise ConfigurationError(f"MIDDLE_TOKENS: {name} is neither a listed symbol nor a mint")
-    return found
+def middle_tokens(given: Settings) -> list[Token]:
+    """The tokens that a route of two swaps may go over: listed symbols, or any mints. Raises ConfigurationError."""
+    names = [name.strip() for name in given.middle_tokens.split(",") if name.strip()]
+    tokens = {name: find(name) for name in names}
+    for name, token in tokens.items():
+        if token is None or not token.mint:
+            raise ConfigurationError(f"MIDDLE_TOKENS: {name} is neither a listed symbol nor a mint")
+    return [token for token in tokens.values() if token]
 
 
 MARKETS = {"simulated": simulated_market, "pools": pool_market}

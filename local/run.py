@@ -16,7 +16,7 @@ import aiohttp
 import psycopg
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib import settings
+from chalicelib import bootstrap, settings
 from chalicelib.domain.errors import ConfigurationError
 from infrastructure.deploy import DeployError
 from infrastructure.package import ROOT, PackageError
@@ -72,7 +72,7 @@ def plan() -> Plan:
     """What the environment asks for. Raises ConfigurationError or StackError, naming the variable."""
     # Found before anything starts; the database is one of the parts to be started.
     database_url = os.environ.get("DATABASE_URL") or None
-    settings.read({**os.environ, "DATABASE_URL": database_url or "postgresql://"})
+    bootstrap.middle_tokens(settings.read({**os.environ, "DATABASE_URL": database_url or "postgresql://"}))
     return Plan(
         home=HOME,
         port=_port("PORT", DEFAULT_PORT),
@@ -100,7 +100,8 @@ def alone(home: Path) -> Iterator[None]:
 
 def main() -> int:
     """Runs everything; the exit status is 0 after Ctrl-C or SIGTERM."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         with alone(HOME):
             return _run()
@@ -114,7 +115,9 @@ def main() -> int:
 def _run() -> int:
     started = time.monotonic()
     try:
-        with Stack(plan(), terminal.step) as stack, _ending():
+        with Stack(plan(), terminal.step) as stack:
+            for each in stack.warnings:
+                terminal.say(terminal.paint(f"  left out: {each}", terminal.BOLD))
             terminal.say(f"ready in {time.monotonic() - started:.1f} s; the README's example order:")
             asyncio.run(example.show(stack.endpoints.url))
             port = stack.endpoints.url.rpartition(":")[2]
@@ -134,18 +137,11 @@ def _serve(stack: Stack) -> int:
     return 1
 
 
-@contextlib.contextmanager
-def _ending() -> Iterator[None]:
-    try:
-        yield
-    finally:
-        # A second Ctrl-C must not stop what the first one began.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        terminal.say("\nending")
-
-
 def _interrupt(_: int, __: FrameType | None) -> None:
+    # A second Ctrl-C must not stop what the first one began.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    terminal.say("\nending")
     raise KeyboardInterrupt
 
 

@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -87,6 +87,8 @@ class Stack:
     """A running stack between entering and leaving it."""
 
     endpoints: Endpoints
+    # What the market does without, and why.
+    warnings: Sequence[str] = ()
 
     def __init__(self, plan: Plan, step: Step = silent) -> None:
         self._plan = plan
@@ -140,14 +142,16 @@ class Stack:
     def _start_postgres(self) -> str:
         with self._step("postgres"):
             server = Postgres(self._plan.home / "postgres", self._log("postgres"), dict(self._plan.postgres_settings))
-            self._parts.enter_context(server)
+            server.start()
+            self._ends("postgres", server.stop)
             self._pids["postgres"] = server.pid or 0
             return server.ensure_database(DATABASE)
 
     def _start_aws(self) -> str:
         with self._step("aws"):
             server = MiniStack(self._plan.aws_port, self._plan.home / "aws", self._log("aws"))
-            self._parts.enter_context(server)
+            server.start()
+            self._ends("aws", server.stop)
             self._pids["aws"] = server.pid or 0
             return server.endpoint
 
@@ -158,8 +162,17 @@ class Stack:
         command += [f"--websocket={sockets}/_aws/execute-api/{outputs['WebsocketAPIId']}/api"]
         command += [f"--template={package.template_path}", f"--most-waiting={self._plan.most_waiting}"]
         self._front_door = Kept(command, log=self._log("front-door"), environment=os.environ, directory=ROOT)
-        self._parts.callback(self._front_door.stop)
+        self._ends("front door", self._front_door.stop)
         self._pids["front door"] = self._front_door.pid
+
+    def _ends(self, name: str, stop: Callable[[], None]) -> None:
+        """A part ends with the stack, and is named while that takes."""
+
+        def end() -> None:
+            with self._step(name):
+                stop()
+
+        self._parts.callback(end)
 
     def _await_health(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
@@ -168,9 +181,12 @@ class Stack:
             try:
                 with urllib.request.urlopen(f"{self._url()}/api/health", timeout=30) as reply:  # noqa: S310
                     if reply.status == HTTP_OK:
+                        self.warnings = json.load(reply)["market"].get("broken", ())
                         return
             except urllib.error.HTTPError as error:
                 said = error.read().decode(errors="replace")
+                if why := _wrong_pools(said):
+                    raise StackError(f"{why}; mend that, then start again") from None
             except OSError as error:
                 said = str(error)
             time.sleep(0.05)
@@ -211,6 +227,15 @@ def forget_run_before(database_url: str, *, leases: bool) -> None:
         connection.execute("UPDATE orders SET enqueued_at = now() - interval '1 day' WHERE outcome IS NULL")
         if leases:
             connection.execute("UPDATE orders SET lease_until = now() WHERE outcome IS NULL AND lease_until > now()")
+
+
+def _wrong_pools(health: str) -> str | None:
+    """Why the market can't be served, where that will not pass by itself."""
+    try:
+        reason: str | None = json.loads(health)["market"].get("reason")
+    except (ValueError, KeyError):
+        return None
+    return reason
 
 
 def _runs(pid: int) -> bool:

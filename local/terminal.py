@@ -26,10 +26,16 @@ def say(text: str = "") -> None:
 
 @contextlib.contextmanager
 def step(name: str) -> Iterator[None]:
-    """Prints a step's name and how long it took."""
+    """Prints a step's name, since it may take long, and then how long it took."""
     started = time.monotonic()
-    yield
-    say(f"  {name:12} {paint(f'{time.monotonic() - started:5.1f} s', DIM)}")
+    print(f"  {name:12} ", end="", flush=True)
+    try:
+        yield
+    except BaseException:
+        # What is said of it begins a line.
+        say()
+        raise
+    say(paint(f"{time.monotonic() - started:5.1f} s", DIM))
 
 
 def frame_line(frame: Mapping[str, Any]) -> str:

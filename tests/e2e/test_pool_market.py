@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -9,7 +10,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from local.stack import Endpoints, Plan, Stack
+from local.stack import Endpoints, Plan, Stack, StackError
 from tests.e2e.client import Client
 from tests.replay import LEDGER, POOLS, Entry, Kept, disagreements
 
@@ -86,3 +87,11 @@ async def test_fifty_orders_at_once_leave_ledger_pools_and_fills_in_agreement(
     assert len({tx_id for tx_id, *_ in told}) == AT_ONCE
     assert told == [(tx_id, fills[tx_id].amount_in, fills[tx_id].amount_out) for tx_id, *_ in told]
     assert len({trade.pool for tx_id, *_ in told for trade in fills[tx_id].trades}) == pools
+
+
+def test_a_directory_without_a_pool_ends_the_start_with_what_is_to_be_mended(tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    plan = Plan.ephemeral(tmp_path / "stack", {"Market": "pools", "PoolsDirectory": str(nowhere)})
+    with pytest.raises(StackError) as refused, Stack(plan):
+        pass
+    assert str(refused.value) == f"POOLS_DIRECTORY {nowhere}: no such directory; mend that, then start again"

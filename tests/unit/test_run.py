@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from chalicelib.domain.errors import ConfigurationError
 from local import run, terminal
 from local.stack import StackError
 
@@ -43,6 +44,15 @@ def test_a_port_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, port: s
         run.plan()
 
 
+@pytest.mark.parametrize(("name", "value"), [("MARKET", "pool"), ("MIDDLE_TOKENS", "SOL,USDCC")])
+def test_a_setting_that_the_functions_would_refuse_is_named_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=f"^{name}: "):
+        run.plan()
+
+
 def test_a_second_run_is_told_who_runs(tmp_path: Path) -> None:
     with run.alone(tmp_path):
         with pytest.raises(run.AlreadyRunning, match="already running here, and not ready"), run.alone(tmp_path):
@@ -74,3 +84,15 @@ def test_a_frame_is_one_line(frame: dict[str, object], told: str) -> None:
     line = terminal.frame_line(frame)
     assert line.endswith(told)
     assert "\n" not in line
+
+
+def test_a_step_is_named_while_it_lasts(capsys: pytest.CaptureFixture[str]) -> None:
+    with terminal.step("aws"):
+        assert capsys.readouterr().out.split() == ["aws"]
+    assert capsys.readouterr().out.endswith(" s\n")
+
+
+def test_what_is_said_of_a_step_that_failed_begins_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(StackError), terminal.step("aws"):
+        raise StackError
+    assert capsys.readouterr().out.endswith("aws          \n")
