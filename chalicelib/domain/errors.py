@@ -115,10 +115,6 @@ class Unavailable(EngineError):
     """The database, a queue or the market cannot be reached. But for OutcomeUnknown, nothing happened."""
 
 
-class PoolsUnreadable(EngineError):
-    """The market's directory has no pool that can be read: an operator must mend what the message names."""
-
-
 class OutcomeUnknown(Unavailable):
     """A write was sent and its reply was lost: whether it happened must be asked."""
 
@@ -169,7 +165,15 @@ class QuoteUnavailable(AttemptFailed):
     """No venue gave a usable quote in time."""
 
 
-class RpcUnavailable(QuoteUnavailable):
+class MarketUnavailable(QuoteUnavailable):
+    """What pools there are could not be asked, which says nothing of what they would pay."""
+
+
+class PoolsUnreadable(MarketUnavailable):
+    """The market's directory has no pool that can be read: an operator must mend what the message names."""
+
+
+class RpcUnavailable(MarketUnavailable):
     """The Solana RPC could not be reached, refused, was too late, or answered what can't be used."""
 
 

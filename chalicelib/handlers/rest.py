@@ -15,6 +15,7 @@ from chalicelib.domain.errors import (
     Fault,
     KeyInDoubt,
     KeyReused,
+    MarketUnavailable,
     NoRoute,
     NotFound,
     OrderInDoubt,
@@ -203,12 +204,13 @@ def _reply(work: Callable[[Engine], Awaitable[Reply]]) -> Reply:
             return _json(UNAVAILABLE, body)
         except KeyInDoubt as error:
             return _json(UNAVAILABLE, {"error": str(error), "code": "outcome_unknown"})
-        except (Unavailable, StatementRefused, PoolsUnreadable) as error:
+        except (Unavailable, StatementRefused, MarketUnavailable) as error:
             parts.telemetry.failure("request refused", error)
             body = {"error": "the engine cannot reach its database or its market, try again", "code": "unavailable"}
-            if isinstance(error, PoolsUnreadable):
+            if isinstance(error, MarketUnavailable):
                 # Which file it is, and what is wrong with it, is the operator's business.
-                body = {"error": "the market's pools cannot be read, try again later", "code": "market_unavailable"}
+                why = "its pools cannot be read" if isinstance(error, PoolsUnreadable) else str(error)
+                body = {"error": f"the market cannot be asked now, try again: {why}", "code": "market_unavailable"}
             return _json(UNAVAILABLE, body)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets JSON and the log a traceback
             parts.telemetry.defect("request failed", error)

@@ -5,7 +5,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from chalicelib.domain.clock import Clock, Entropy, uuid7
-from chalicelib.domain.errors import AttemptFailed, Fault, NoRoute
+from chalicelib.domain.errors import AttemptFailed, Fault, MarketUnavailable, NoRoute
 from chalicelib.intake.validation import asked
 from chalicelib.routing.describe import describe
 from chalicelib.routing.router import Router
@@ -25,7 +25,7 @@ class Quoter:
         """The route, and the bound that makes an order hold to it: {"route", "minAmountOut" or "maxAmountIn"}.
 
         Raises ClientError; NoRoute with what venues and pools said, or with both numbers where the client's bound is
-        missed; Unavailable and PoolsUnreadable where tokens can't be looked up.
+        missed; MarketUnavailable where no venue could be asked, and Unavailable where tokens can't be looked up.
         """
         wanted = await asked(body, content_type, self._catalogue)
         # Without the client's bound, so that a route that misses it is told from none.
@@ -33,6 +33,8 @@ class Quoter:
         # No order has this id: it is the key of what is drawn for the attempt.
         try:
             route = await self._router.route(Attempt(uuid7(self._clock, self._entropy), 1, unbound))
+        except MarketUnavailable:
+            raise
         except AttemptFailed as error:
             raise NoRoute(Fault.NO_ROUTE, f"no route: {error}") from None
         least, most = wanted.min_amount_out or route.min_amount_out, wanted.max_amount_in or route.max_amount_in

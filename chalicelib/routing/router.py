@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from chalicelib.domain.errors import EngineError, QuoteUnavailable, Unavailable
+from chalicelib.domain.errors import EngineError, MarketUnavailable, QuoteUnavailable, Unavailable
 from chalicelib.domain.order import Terms
 from chalicelib.domain.quote import Leg, Quote, Route, fee_share
 from chalicelib.domain.token import Token
@@ -40,8 +40,8 @@ class Router:
     async def route(self, attempt: Attempt) -> Route:
         """The best route now.
 
-        Raises QuoteUnavailable, naming what each venue said, if there is none, or none within the order's bound; and
-        Unavailable where venues could not reach their database.
+        Raises QuoteUnavailable, naming what each venue said, if there is none, or none within the order's bound;
+        MarketUnavailable where that is all that venues said, and Unavailable where they could not reach their database.
         """
         terms = attempt.terms
         mints = frozenset((terms.token_in.key, terms.token_out.key, *self._middles))
@@ -55,7 +55,10 @@ class Router:
         return route
 
     async def _pools(self, attempt: Attempt, mints: frozenset[str]) -> tuple[list[Quoting], list[str]]:
-        """What venues offer in time, and what the others said. Raises Unavailable where that is all they said."""
+        """What venues offer in time, and what the others said.
+
+        Raises Unavailable or MarketUnavailable where nothing is offered and one of them said so.
+        """
         asked = {venue.name: asyncio.ensure_future(venue.pools(attempt, mints)) for venue in self._venues}
         try:
             _, late = await asyncio.wait(asked.values(), timeout=self._deadline)
@@ -67,17 +70,19 @@ class Router:
             await asyncio.sleep(0)
         pools: list[Quoting] = []
         missing: list[str] = []
-        unavailable: Unavailable | None = None
+        unasked: Unavailable | MarketUnavailable | None = None
         for name, task in asked.items():
             if task in late:
                 missing.append(f"{name}: no answer in {self._deadline:g} s")
             elif (error := task.exception()) is not None:
-                unavailable = error if isinstance(error, Unavailable) else unavailable
-                missing.append(str(error) if isinstance(error, EngineError) else f"{name}: {error!r}")
+                if isinstance(error, Unavailable) or (isinstance(error, MarketUnavailable) and unasked is None):
+                    unasked = error
+                missing.append(_said(name, error))
             else:
                 pools += task.result()
-        if unavailable and not pools:
-            raise unavailable
+        # What keeps one venue from being asked keeps all: it is said once.
+        if unasked and not pools:
+            raise unasked
         return pools, missing
 
     def _best(self, terms: Terms, pools: Sequence[Quoting], bound: int | None, missing: Sequence[str]) -> Route:
@@ -141,6 +146,13 @@ class Router:
         for token in (terms.token_in, terms.token_out, *self._middles.values()):
             reason = reason.replace(token.key, token.name)
         return reason
+
+
+def _said(venue: str, error: BaseException) -> str:
+    """What a venue's error comes to, with the venue's name, which those that are its own have."""
+    if isinstance(error, MarketUnavailable):
+        return f"{venue}: {error}"
+    return str(error) if isinstance(error, EngineError) else f"{venue}: {error!r}"
 
 
 def _bounds(terms: Terms, plan: Plan, bound: int | None) -> tuple[int, int]:

@@ -165,11 +165,11 @@ def test_a_directory_without_a_pool_is_told_to_clients_in_general_and_to_operato
     choose(tmp_path)
     # A token that only its pools could tell.
     unlisted = Request(json.dumps(SOL_TO_USDC | {"tokenIn": "2" * 44}).encode())
-    for asked in (rest.tokens, lambda: rest.pools(Request()), lambda: rest.execute(unlisted)):
+    for asked in (rest.tokens, lambda: rest.pools(Request()), lambda: rest.execute(unlisted), quoted):
         reply = asked()
         assert (reply.status, "Retry-After" in reply.headers) == (503, True)
         assert json.loads(reply.body) == {
-            "error": "the market's pools cannot be read, try again later",
+            "error": "the market cannot be asked now, try again: its pools cannot be read",
             "code": "market_unavailable",
         }
         assert wrong in capsys.readouterr().out
@@ -184,3 +184,20 @@ def test_a_directory_without_a_pool_is_told_to_clients_in_general_and_to_operato
     holding(tmp_path, ONE)
     assert (rest.health().status, json.loads(rest.health().body)["market"]) == (200, {"ready": True})
     assert rest.tokens().status == 200
+
+
+# A node that can't be asked.
+
+
+def test_a_quote_of_a_node_that_cannot_be_reached_is_unavailable_and_says_so_once(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert rig.queues
+    monkeypatch.setenv("MARKET", "pools")
+    # Nobody listens there.
+    monkeypatch.setenv("SOLANA_RPC_URL", "http://127.0.0.1:9")
+    bootstrap.close()
+    reply = quoted()
+    answer = json.loads(reply.body)
+    assert (reply.status, "Retry-After" in reply.headers, answer["code"]) == (503, True, "market_unavailable")
+    assert answer["error"].count("Solana RPC") == 1

@@ -278,9 +278,14 @@ class LiveVenue:
         self._pools = pools
 
     async def pools(self, attempt: Attempt, mints: Collection[str]) -> list[Quoting]:
-        """Its pools on the ways from the one token to the other. Raises QuoteUnavailable."""
+        """Its pools on the ways from the one token to the other. Raises QuoteUnavailable.
+
+        RpcUnavailable where the node can't be asked.
+        """
         try:
             found = await self._pools.between(_ways(attempt, mints))
+        except RpcUnavailable:
+            raise
         except EngineError as error:
             raise QuoteUnavailable(f"{self.name}: {error}") from error
         return [pool for pool in found if pool.venue == self.name]

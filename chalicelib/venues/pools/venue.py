@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection
 from typing import Protocol
 
-from chalicelib.domain.errors import EngineError, QuoteUnavailable, Unavailable
+from chalicelib.domain.errors import EngineError, MarketUnavailable, QuoteUnavailable, Unavailable
 from chalicelib.venues.base import Attempt
 from chalicelib.venues.pools.shelf import Shelved
 
@@ -27,12 +27,12 @@ class PoolVenue:
     async def pools(self, attempt: Attempt, mints: Collection[str]) -> list[Shelved]:
         """Its pools that trade some of these tokens for each other, as they are now.
 
-        Raises Unavailable where the database cannot be reached, and QuoteUnavailable.
+        Raises Unavailable where the database cannot be reached, PoolsUnreadable, and QuoteUnavailable.
         """
         try:
             own = await self._fresh(mints)
             found = await self._pools.between(mints)
-        except Unavailable:
+        except (Unavailable, MarketUnavailable):
             raise
         except EngineError as error:
             raise QuoteUnavailable(f"{self.name}: {error}") from error
