@@ -8,7 +8,14 @@ from typing import NoReturn, Protocol
 import msgspec
 
 from chalicelib.domain.clock import Clock
-from chalicelib.domain.errors import EngineError, PoolRefused, QuoteUnavailable, RpcUnavailable, StaleState
+from chalicelib.domain.errors import (
+    EngineError,
+    PoolRefused,
+    QuoteUnavailable,
+    RpcUnavailable,
+    StaleState,
+    Unavailable,
+)
 from chalicelib.domain.pool import StoredPool
 from chalicelib.solana import address as addresses
 from chalicelib.solana.account import Account
@@ -278,13 +285,13 @@ class LiveVenue:
         self._pools = pools
 
     async def pools(self, attempt: Attempt, mints: Collection[str]) -> list[Quoting]:
-        """Its pools on the ways from the one token to the other. Raises QuoteUnavailable.
+        """Its pools on the ways from the one token to the other.
 
-        RpcUnavailable where the node can't be asked.
+        Raises QuoteUnavailable, RpcUnavailable where the node can't be asked, and Unavailable where the database can't.
         """
         try:
             found = await self._pools.between(_ways(attempt, mints))
-        except RpcUnavailable:
+        except (RpcUnavailable, Unavailable):
             raise
         except EngineError as error:
             raise QuoteUnavailable(f"{self.name}: {error}") from error
