@@ -43,6 +43,14 @@ class KeyReused(ClientError):
     """An Idempotency-Key that stands for another order."""
 
 
+class NameReused(ClientError):
+    """A clientOrderId that another order of the account has."""
+
+    def __init__(self, order_id: UUID) -> None:
+        super().__init__(Fault.CLIENT_ORDER_ID_REUSED, f"clientOrderId is that of order {order_id} already")
+        self.order_id = order_id
+
+
 class UnsupportedMediaType(ClientError):
     """A body that is declared to be something other than JSON."""
 
@@ -82,6 +90,10 @@ class Fault(StrEnum):
     # The key that an order is posted under.
     INVALID_IDEMPOTENCY_KEY = "invalid_idempotency_key"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+
+    # The client's own name for an order.
+    INVALID_CLIENT_ORDER_ID = "invalid_client_order_id"
+    CLIENT_ORDER_ID_REUSED = "client_order_id_reused"
 
     # The fields of a socket frame.
     MISSING_ORDER_ID = "missing_order_id"
@@ -141,6 +153,10 @@ class Contended(StatementRefused):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
+
+
+class Duplicate(StatementRefused):
+    """A row with the same unique key is there already."""
 
 
 class ClaimLost(EngineError):

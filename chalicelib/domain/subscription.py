@@ -24,10 +24,11 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """A socket that takes frames: the bind that came with its connect, until served, and its age in seconds."""
+    """A socket that takes frames: the bind that came with its connect, until served, its age in seconds, and whose."""
 
     first_frame: str | None
     age: float
+    account: str
 
 
 class Release(msgspec.Struct, frozen=True):

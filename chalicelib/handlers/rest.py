@@ -10,11 +10,13 @@ import msgspec
 
 from chalicelib import __version__
 from chalicelib.bootstrap import Engine, engine
+from chalicelib.domain.account import Caller
 from chalicelib.domain.errors import (
     ClientError,
     Fault,
     KeyInDoubt,
     KeyReused,
+    NameReused,
     NoRoute,
     NotFound,
     OrderInDoubt,
@@ -30,7 +32,8 @@ from chalicelib.domain.order import parse_order_id
 from chalicelib.domain.pool import StoredPool
 from chalicelib.domain.strict_json import quoted
 from chalicelib.domain.token import Registry, is_mint, plain
-from chalicelib.store.orders import OrderRecord
+from chalicelib.intake.validation import client_order_id
+from chalicelib.store.orders import OrderRecord, Wanted
 
 JSON = "application/json"
 MESSAGE = 'Open websocket to /api/orders/execute and send { "orderId": "<id>" } to bind for live updates'
@@ -63,7 +66,7 @@ def execute(request: Request) -> Reply:
     async def work(parts: Engine) -> Reply:
         headers = request.headers
         order_id = await parts.intake.accept(
-            _body(request), headers.get("content-type"), headers.get("idempotency-key")
+            Caller(), _body(request), headers.get("content-type"), headers.get("idempotency-key")
         )
         return _json(200, {"orderId": str(order_id), "message": MESSAGE})
 
@@ -74,7 +77,7 @@ def order(order_id: str) -> Reply:
     """GET /api/orders/{id}: an order with its events."""
 
     async def work(parts: Engine) -> Reply:
-        record = await parts.orders.show(_uuid(order_id, "orderId", Fault.INVALID_ORDER_ID))
+        record = await parts.orders.show(_uuid(order_id, "orderId", Fault.INVALID_ORDER_ID), Caller().account)
         if record is None:
             raise NotFound(Fault.UNKNOWN_ORDER, f"no order has the id {order_id}")
         return _json(200, _show(record))
@@ -86,9 +89,9 @@ def orders(request: Request) -> Reply:
     """GET /api/orders: pages of orders, newest first."""
 
     async def work(parts: Engine) -> Reply:
-        status, before, limit = _paging(request)
+        wanted, limit = _wanted(request)
         # One more than asked for tells whether there is another page.
-        found = await parts.orders.newest(status, before, limit + 1)
+        found = await parts.orders.newest(Caller().account, wanted, limit + 1)
         records = found[:limit]
         cursor = str(records[-1].order_id) if len(found) > limit else None
         return _json(200, {"orders": [_show(record) for record in records], "nextCursor": cursor})
@@ -169,6 +172,7 @@ def _html() -> str:
 _STATUSES: dict[type[ClientError], int] = {
     NotFound: 404,
     KeyReused: 409,
+    NameReused: 409,
     TooLarge: 413,
     UnsupportedMediaType: 415,
     NoRoute: 422,
@@ -183,7 +187,7 @@ def _reply(work: Callable[[Engine], Awaitable[Reply]]) -> Reply:
         try:
             return await work(parts)
         except ClientError as error:
-            return _json(_STATUSES.get(type(error), 400), {"error": str(error), "code": error.code})
+            return _refusal(error)
         except OrderInDoubt as error:
             body = {"error": str(error), "code": "outcome_unknown", "orderId": str(error.order_id)}
             return _json(UNAVAILABLE, body)
@@ -198,6 +202,13 @@ def _reply(work: Callable[[Engine], Awaitable[Reply]]) -> Reply:
             return _json(500, {"error": "the engine failed on this request", "code": "internal"})
 
     return parts.run(guarded())
+
+
+def _refusal(error: ClientError) -> Reply:
+    body = {"error": str(error), "code": error.code}
+    if isinstance(error, NameReused):
+        body["orderId"] = str(error.order_id)
+    return _json(_STATUSES.get(type(error), 400), body)
 
 
 def _json(status: int, body: dict[str, Any]) -> Reply:
@@ -236,16 +247,17 @@ def _limit(query: Mapping[str, str]) -> int:
     return int(limit)
 
 
-def _paging(request: Request) -> tuple[Status | None, UUID | None, int]:
-    query = _query(request, {"status", "cursor", "limit"})
+def _wanted(request: Request) -> tuple[Wanted, int]:
+    query = _query(request, {"status", "cursor", "limit", "clientOrderId"})
     status, cursor = query.get("status"), query.get("cursor")
     if status is not None and status not in set(Status):
         raise ClientError(Fault.INVALID_STATUS, f"status must be one of {', '.join(Status)}")
-    return (
-        Status(status) if status else None,
-        _uuid(cursor, "cursor", Fault.INVALID_CURSOR) if cursor else None,
-        _limit(query),
+    wanted = Wanted(
+        status=Status(status) if status else None,
+        before=_uuid(cursor, "cursor", Fault.INVALID_CURSOR) if cursor else None,
+        client_order_id=client_order_id(query.get("clientOrderId")),
     )
+    return wanted, _limit(query)
 
 
 def _show(record: OrderRecord) -> dict[str, Any]:
@@ -263,6 +275,7 @@ def _show(record: OrderRecord) -> dict[str, Any]:
         "failureReason": record.failure_reason,
         "txHash": record.tx_hash,
         "repeatOf": str(record.repeat_of) if record.repeat_of else None,
+        "clientOrderId": record.client_order_id,
         "createdAt": iso(record.created_at),
         "lastUpdate": iso(record.last_update),
     }

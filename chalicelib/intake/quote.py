@@ -24,7 +24,7 @@ class Quoter:
 
         Raises ClientError; NoRoute naming what venues and pools said; Unavailable where tokens can't be looked up.
         """
-        wanted = await asked(body, content_type, self._catalogue)
+        wanted = (await asked(body, content_type, self._catalogue)).terms
         # No order has this id: it is the key of what is drawn for the attempt.
         attempt = Attempt(uuid7(self._clock, self._entropy), 1, wanted)
         try:

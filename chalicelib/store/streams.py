@@ -34,9 +34,9 @@ class Streams:
         # From which socket on the next search for those that lag looks.
         self._first_to_look_at = ""
 
-    async def connect(self, connection_id: str, first_frame: str | None) -> None:
-        """Remember a socket that is opening, and the bind that came with it."""
-        params = {"id": connection_id, "first_frame": first_frame, "lifetime": CONNECTION_SECONDS}
+    async def connect(self, connection_id: str, first_frame: str | None, account: str) -> None:
+        """Remember an account's socket that is opening, and the bind that came with it."""
+        params = {"id": connection_id, "first_frame": first_frame, "lifetime": CONNECTION_SECONDS, "account": account}
         await self._database.insist(_SQL["connect"], params)
 
     async def open(self, connection_id: str) -> Opened | None:
@@ -48,9 +48,9 @@ class Streams:
         """The socket is closed."""
         await self._database.insist(_SQL["forget"], {"id": connection_id})
 
-    async def log_length(self, order_id: UUID) -> int | None:
-        """How many events an order has; None where there is no such order."""
-        rows = await self._database.insist(_SQL["log_length"], {"id": order_id})
+    async def log_length(self, order_id: UUID, account: str) -> int | None:
+        """How many events an account's order has; None where it has no such order."""
+        rows = await self._database.insist(_SQL["log_length"], {"id": order_id, "account": account})
         return rows[0][0] if rows else None
 
     async def bind(self, connection_id: str, order_id: UUID, after_seq: int, *, first: bool) -> bool:

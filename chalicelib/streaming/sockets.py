@@ -3,6 +3,7 @@
 from typing import Protocol
 from uuid import UUID
 
+from chalicelib.domain.account import DEFAULT_ACCOUNT
 from chalicelib.domain.clock import Clock
 from chalicelib.domain.errors import (
     ClientError,
@@ -31,8 +32,8 @@ FIRST_DELIVERY_SECONDS = 1
 class SocketStore(Protocol):
     """Where sockets and what they follow are kept."""
 
-    async def connect(self, connection_id: str, first_frame: str | None) -> None:
-        """Remember a socket that is opening, and the bind that came with it."""
+    async def connect(self, connection_id: str, first_frame: str | None, account: str) -> None:
+        """Remember an account's socket that is opening, and the bind that came with it."""
         ...
 
     async def open(self, connection_id: str) -> Opened | None:
@@ -43,8 +44,8 @@ class SocketStore(Protocol):
         """The socket is closed."""
         ...
 
-    async def log_length(self, order_id: UUID) -> int | None:
-        """How many events an order has; None where there is no such order."""
+    async def log_length(self, order_id: UUID, account: str) -> int | None:
+        """How many events an account's order has; None where it has no such order."""
         ...
 
     async def bind(self, connection_id: str, order_id: UUID, after_seq: int, *, first: bool) -> bool:
@@ -83,7 +84,7 @@ class Sockets:
     async def connected(self, connection_id: str, order_id: str | None, after_seq: str | None) -> None:
         """A socket is opening. A bind in its query string is served as soon as the gateway delivers to it."""
         first_frame = from_query(order_id, after_seq)
-        await self._store.connect(connection_id, first_frame)
+        await self._store.connect(connection_id, first_frame, DEFAULT_ACCOUNT)
         if first_frame is not None:
             # Refused, it waits for the client's first frame or the sweep.
             await self._deliveries.send([Message(delivery_body(connection_id), FIRST_DELIVERY_SECONDS)])
@@ -92,8 +93,8 @@ class Sockets:
         """The client sent a frame; no push is begun that could outlast `seconds`."""
         end = self._clock.monotonic() + seconds
         try:
-            await self._open(connection_id)
-            await self._bind(connection_id, parse(text), first=False)
+            account = await self._open(connection_id)
+            await self._bind(connection_id, account, parse(text), first=False)
         except ClientError as error:
             await self._tell(connection_id, str(error), error.code)
         except (Unavailable, StatementRefused) as error:
@@ -125,15 +126,17 @@ class Sockets:
         """The socket is closed."""
         await self._store.forget(connection_id)
 
-    async def _open(self, connection_id: str) -> None:
-        """The gateway delivers to the socket now; serve the bind that came with the connect."""
+    async def _open(self, connection_id: str) -> str | None:
+        """The gateway delivers to the socket now; serve the bind that came with the connect. Returns whose it is."""
         opened = await self._store.open(connection_id)
-        if opened is None or opened.first_frame is None:
-            return
-        try:
-            await self._bind(connection_id, parse(opened.first_frame), first=True)
-        except ClientError as error:
-            await self._refuse_first(connection_id, error, opening=opened.age < OPENING_SECONDS)
+        if opened is None:
+            return None
+        if opened.first_frame is not None:
+            try:
+                await self._bind(connection_id, opened.account, parse(opened.first_frame), first=True)
+            except ClientError as error:
+                await self._refuse_first(connection_id, error, opening=opened.age < OPENING_SECONDS)
+        return opened.account
 
     async def _refuse_first(self, connection_id: str, error: ClientError, *, opening: bool) -> None:
         """Tell why the bind that came with the connect is not served; it stays stored until that is told."""
@@ -149,8 +152,10 @@ class Sockets:
         else:
             await self._store.drop_first(connection_id)
 
-    async def _bind(self, connection_id: str, bind: Bind, *, first: bool) -> None:
-        length = await self._store.log_length(bind.order_id)
+    async def _bind(self, connection_id: str, account: str | None, bind: Bind, *, first: bool) -> None:
+        if account is None:
+            raise _unknown_socket()
+        length = await self._store.log_length(bind.order_id, account)
         if length is None:
             raise NotFound(Fault.UNKNOWN_ORDER, f"no order has the id {bind.order_id}")
         if bind.after_seq > length:
@@ -159,10 +164,7 @@ class Sockets:
             )
         bound = await self._store.bind(connection_id, bind.order_id, bind.after_seq, first=first)
         if not bound and not first:
-            raise ClientError(
-                Fault.TOO_MANY_ORDERS,
-                "this socket follows as many orders as it may, or is not known any more: open another",
-            )
+            raise _unknown_socket()
         self._publisher.notify([bind.order_id])
 
     async def _tell(self, connection_id: str, message: str, code: str) -> None:
@@ -179,3 +181,9 @@ class Sockets:
                 self._telemetry.failure("error frame not delivered yet", error, connectionId=connection_id)
             else:
                 return
+
+
+def _unknown_socket() -> ClientError:
+    return ClientError(
+        Fault.TOO_MANY_ORDERS, "this socket follows as many orders as it may, or is not known any more: open another"
+    )

@@ -150,7 +150,7 @@ def scans(plan: dict[str, Any]) -> list[tuple[str, str]]:
 
 def test_statements_find_their_rows_by_index(filled: Rig) -> None:
     ids = [row[0] for row in filled.sql("SELECT id FROM orders LIMIT 10")]
-    newest = {"before": UUID(int=2**128 - 1), "limit": 20}
+    newest = {"account": "default", "before": UUID(int=2**128 - 1), "limit": 20}
     entry = {"order_id": str(ids[0]), "claim_token": 0, "base_seq": 5, "last_seq": 5, "status": "pending", "events": []}
     cases: dict[str, tuple[str, dict[str, Any]]] = {
         "claim": (
@@ -162,14 +162,24 @@ def test_statements_find_their_rows_by_index(filled: Rig) -> None:
         "due_parked": (ORDERS["due_parked"], {"limit": 100, "most_crashes": 6}),
         "accept_keyed": (
             ORDERS["accept_keyed"],
-            {"id": uuid4(), "payload": "{}", "meta": "{}", "ts": None, "account": "", "type": ""}
+            {
+                "id": uuid4(),
+                "payload": "{}",
+                "meta": "{}",
+                "ts": None,
+                "account": "",
+                "client_order_id": "x",
+                "type": "",
+            }
             | {"key": "x", "digest": b"", "lifetime": 1},
         ),
         "expire_keys": (ORDERS["expire_keys"], {"most": 20_000}),
         "newest": (ORDERS["newest"], newest),
         "newest_living": (ORDERS["newest_living"], newest | {"status": "pending"}),
         "newest_ended": (ORDERS["newest_ended"], newest | {"status": "failed"}),
-        "show": (ORDERS["show"], {"id": ids[0]}),
+        "show": (ORDERS["show"], {"id": ids[0], "account": "default"}),
+        "newest_named": (ORDERS["newest_named"], newest | {"status": None, "client_order_id": "x"}),
+        "named": (ORDERS["named"], {"account": "default", "client_order_id": "x"}),
         "submission": (ORDERS["submission"], {"tx_id": "x"}),
         "write": (ORDERS["write_transitions"], {"entries": json.dumps([entry])}),
         "ask": (ORDERS["ask_transitions"], {"ids": ids}),

@@ -32,9 +32,9 @@ class Stage(SystemClock):
         self.passed += STATEMENT_SECONDS
         if self.error is not None:
             raise self.error
-        return Opened(None, 60.0)
+        return Opened(None, 60.0, "default")
 
-    async def log_length(self, order_id: UUID) -> int:
+    async def log_length(self, order_id: UUID, account: str) -> int:
         self.passed += STATEMENT_SECONDS
         return 1
 

@@ -1,18 +1,18 @@
 -- name: connect
-INSERT INTO connections (id, connected_at, expires_at, first_frame)
-VALUES (%(id)s, engine_now(), engine_now() + %(lifetime)s * interval '1 second', %(first_frame)s)
+INSERT INTO connections (id, connected_at, expires_at, first_frame, account)
+VALUES (%(id)s, engine_now(), engine_now() + %(lifetime)s * interval '1 second', %(first_frame)s, %(account)s)
 ON CONFLICT (id) DO NOTHING
 
 -- name: open
 -- The gateway delivers to this socket from now on. Returns the bind that came with the connect and is not served yet.
 WITH opened AS (UPDATE connections SET open = true WHERE id = %(id)s AND NOT open)
-SELECT first_frame, extract(epoch FROM engine_now() - connected_at)::float8 FROM connections WHERE id = %(id)s
+SELECT first_frame, extract(epoch FROM engine_now() - connected_at)::float8, account FROM connections WHERE id = %(id)s
 
 -- name: forget
 DELETE FROM connections WHERE id = %(id)s
 
 -- name: log_length
-SELECT last_seq FROM orders WHERE id = %(id)s
+SELECT last_seq FROM orders WHERE id = %(id)s AND account = %(account)s
 
 -- name: bind
 -- Follow an order from after a frame; following it again starts again from there, and counts once.
