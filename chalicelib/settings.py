@@ -36,6 +36,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     middle_tokens: str = "SOL,USDC,USDT"
     # A split must pay so many hundredths of a percent more than the best pool alone.
     split_min_gain_bps: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 1
+    # required: callers give an API key, and see and do what is its account's; none: everybody is one account.
+    auth: Literal["none", "required"] = "none"
+    # Most of an account where keys are required: orders a second, and at once after a pause; orders under way; sockets.
+    account_orders_per_second: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 50
+    account_burst: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 100
+    account_most_open: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 10_000
+    account_most_sockets: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1000
     # Multiplies every simulated delay; 0 = no delays.
     venue_time_scale: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     # Any text: makes each simulated draw a hash of (seed, order id, attempt, venue). Empty = fresh randomness.

@@ -128,7 +128,7 @@ class Stack:
         with self._step("package"):
             package = _runnable(build())
         with self._step("deploy"):
-            parameters = {"DatabaseUrl": database_url, **self._plan.parameters}
+            parameters = {"DatabaseUrl": database_url, "Auth": "none", **self._plan.parameters}
             outputs = Deployment(STACK_NAME, endpoint, poll_seconds=0.1).deploy(package, parameters)
         with self._step("front door"):
             self._open_front_door(endpoint, outputs, package)

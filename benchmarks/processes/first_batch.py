@@ -31,7 +31,7 @@ async def _accept(database_url: str, followed: bool) -> list[str]:
             await orders.accept(order_id, Post(account=DEFAULT_ACCOUNT, terms=wanted), clock.now())
         if followed:
             socket = f"{ids[0]}="
-            await streams.connect(socket, None, DEFAULT_ACCOUNT)
+            await streams.connect(socket, None)
             await streams.open(socket)
             for order_id in ids:
                 # Its first frame went out when it was bound.

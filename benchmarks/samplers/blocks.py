@@ -44,7 +44,7 @@ def _bind(order_id: str) -> Statements:
         "holder": holder,
     }
     return [
-        ("connect", {"id": socket, "first_frame": None, "lifetime": CONNECTION_SECONDS, "account": DEFAULT_ACCOUNT}),
+        ("connect", {"id": socket, "first_frame": None, "lifetime": CONNECTION_SECONDS}),
         ("open", {"id": socket}),
         ("log_length", {"id": order_id, "account": DEFAULT_ACCOUNT}),
         ("bind", {"id": socket, "order_id": order_id, "after_seq": 0, "most": MOST_SUBSCRIPTIONS}),

@@ -43,6 +43,23 @@ class KeyReused(ClientError):
     """An Idempotency-Key that stands for another order."""
 
 
+class Unauthorized(ClientError):
+    """No valid key or ticket. What was wrong with it is for the log: all are told the same."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Fault.UNAUTHORIZED, "a valid API key is required: Authorization: Bearer <key>, or a ticket for a socket"
+        )
+
+
+class Limited(ClientError):
+    """An account has reached a limit; `retry_after` is in whole seconds."""
+
+    def __init__(self, code: str, message: str, retry_after: int) -> None:
+        super().__init__(code, message)
+        self.retry_after = retry_after
+
+
 class NameReused(ClientError):
     """A clientOrderId that another order of the account has."""
 
@@ -57,6 +74,12 @@ class UnsupportedMediaType(ClientError):
 
 class Fault(StrEnum):
     """What can be wrong with what a client sends: the machine words of its `ClientError`."""
+
+    # Who asks, and how much.
+    UNAUTHORIZED = "unauthorized"
+    RATE_LIMITED = "rate_limited"
+    TOO_MANY_OPEN = "too_many_open"
+    TOO_MANY_SOCKETS = "too_many_sockets"
 
     # The text, before any field is looked at.
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from chalicelib.domain.errors import Fault
 from chalicelib.domain.token import Token
 
 DEFAULT_TYPE = "market"
@@ -70,5 +71,8 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     same_terms: bool = True
     # True where another order goes by the client's name for it: that one's id is here.
     same_name: bool = False
+    # Why it was not stored, and after how many whole seconds it may be.
+    limit: Fault | None = None
+    retry_after: int = 0
     # No worker has ever claimed the order: it may lack its message.
     waiting: bool = True

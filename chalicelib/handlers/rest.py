@@ -16,6 +16,7 @@ from chalicelib.domain.errors import (
     Fault,
     KeyInDoubt,
     KeyReused,
+    Limited,
     NameReused,
     NoRoute,
     NotFound,
@@ -23,6 +24,7 @@ from chalicelib.domain.errors import (
     QueueError,
     StatementRefused,
     TooLarge,
+    Unauthorized,
     Unavailable,
     UnsupportedMediaType,
 )
@@ -63,66 +65,76 @@ class Reply(msgspec.Struct, frozen=True):
 def execute(request: Request) -> Reply:
     """POST /api/orders/execute: accept an order."""
 
-    async def work(parts: Engine) -> Reply:
+    async def work(parts: Engine, caller: Caller) -> Reply:
         headers = request.headers
         order_id = await parts.intake.accept(
-            Caller(), _body(request), headers.get("content-type"), headers.get("idempotency-key")
+            caller, _body(request), headers.get("content-type"), headers.get("idempotency-key")
         )
         return _json(200, {"orderId": str(order_id), "message": MESSAGE})
 
-    return _reply(work)
+    return _served(request, work)
 
 
-def order(order_id: str) -> Reply:
+def ticket(request: Request) -> Reply:
+    """POST /api/stream-tickets: a ticket that opens one socket, for clients that can't set its headers."""
+
+    async def work(parts: Engine, caller: Caller) -> Reply:
+        issued, expires_at = await parts.authentication.ticket(caller)
+        return _json(201, {"ticket": issued, "expiresAt": iso(expires_at)})
+
+    return _served(request, work)
+
+
+def order(request: Request, order_id: str) -> Reply:
     """GET /api/orders/{id}: an order with its events."""
 
-    async def work(parts: Engine) -> Reply:
-        record = await parts.orders.show(_uuid(order_id, "orderId", Fault.INVALID_ORDER_ID), Caller().account)
+    async def work(parts: Engine, caller: Caller) -> Reply:
+        record = await parts.orders.show(_uuid(order_id, "orderId", Fault.INVALID_ORDER_ID), caller.account)
         if record is None:
             raise NotFound(Fault.UNKNOWN_ORDER, f"no order has the id {order_id}")
         return _json(200, _show(record))
 
-    return _reply(work)
+    return _served(request, work)
 
 
 def orders(request: Request) -> Reply:
     """GET /api/orders: pages of orders, newest first."""
 
-    async def work(parts: Engine) -> Reply:
+    async def work(parts: Engine, caller: Caller) -> Reply:
         wanted, limit = _wanted(request)
         # One more than asked for tells whether there is another page.
-        found = await parts.orders.newest(Caller().account, wanted, limit + 1)
+        found = await parts.orders.newest(caller.account, wanted, limit + 1)
         records = found[:limit]
         cursor = str(records[-1].order_id) if len(found) > limit else None
         return _json(200, {"orders": [_show(record) for record in records], "nextCursor": cursor})
 
-    return _reply(work)
+    return _served(request, work)
 
 
 def quote(request: Request) -> Reply:
     """POST /api/quotes: what an order would get now."""
 
-    async def work(parts: Engine) -> Reply:
+    async def work(parts: Engine, _: Caller) -> Reply:
         return _json(200, await parts.quoter.quote(_body(request), request.headers.get("content-type")))
 
-    return _reply(work)
+    return _served(request, work)
 
 
-def tokens() -> Reply:
+def tokens(request: Request) -> Reply:
     """GET /api/tokens: the tokens that the market knows."""
 
-    async def work(parts: Engine) -> Reply:
+    async def work(parts: Engine, _: Caller) -> Reply:
         known = await parts.catalogue.refreshed()
         found = [{"symbol": token.symbol, "mint": token.mint, "decimals": token.decimals} for token in known.tokens]
         return _json(200, {"tokens": found})
 
-    return _reply(work)
+    return _served(request, work)
 
 
 def pools(request: Request) -> Reply:
     """GET /api/pools: pages of the market's pools, by address."""
 
-    async def work(parts: Engine) -> Reply:
+    async def work(parts: Engine, _: Caller) -> Reply:
         query = _query(request, {"cursor", "limit"})
         cursor, limit = query.get("cursor", ""), _limit(query)
         if cursor and not is_mint(cursor):
@@ -133,7 +145,7 @@ def pools(request: Request) -> Reply:
         after = page[-1].address if len(found) > limit else None
         return _json(200, {"pools": [_show_pool(pool, known) for pool in page], "nextCursor": after})
 
-    return _reply(work)
+    return _served(request, work)
 
 
 def health() -> Reply:
@@ -170,13 +182,29 @@ def _html() -> str:
 
 # Where it is not 400.
 _STATUSES: dict[type[ClientError], int] = {
+    Unauthorized: 401,
     NotFound: 404,
     KeyReused: 409,
     NameReused: 409,
     TooLarge: 413,
     UnsupportedMediaType: 415,
     NoRoute: 422,
+    Limited: 429,
 }
+
+
+def _served(request: Request, work: Callable[[Engine, Caller], Awaitable[Reply]]) -> Reply:
+    """Run a request of somebody who is let in."""
+
+    async def authenticated(parts: Engine) -> Reply:
+        caller = await parts.authentication.caller(request.headers.get("authorization"))
+        try:
+            return await work(parts, caller)
+        except Limited as error:
+            parts.authentication.limited(caller, error.code)
+            raise
+
+    return _reply(authenticated)
 
 
 def _reply(work: Callable[[Engine], Awaitable[Reply]]) -> Reply:
@@ -208,7 +236,12 @@ def _refusal(error: ClientError) -> Reply:
     body = {"error": str(error), "code": error.code}
     if isinstance(error, NameReused):
         body["orderId"] = str(error.order_id)
-    return _json(_STATUSES.get(type(error), 400), body)
+    reply = _json(_STATUSES.get(type(error), 400), body)
+    if isinstance(error, Unauthorized):
+        reply.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, Limited):
+        reply.headers["Retry-After"] = str(error.retry_after)
+    return reply
 
 
 def _json(status: int, body: dict[str, Any]) -> Reply:

@@ -6,12 +6,17 @@ from uuid import UUID
 
 from chalicelib.domain.account import Caller
 from chalicelib.domain.clock import Clock, Entropy, uuid7
-from chalicelib.domain.errors import Fault, KeyInDoubt, KeyReused, NameReused, OrderInDoubt, OutcomeUnknown
+from chalicelib.domain.errors import Fault, KeyInDoubt, KeyReused, Limited, NameReused, OrderInDoubt, OutcomeUnknown
 from chalicelib.domain.message import Message, MessageQueue
 from chalicelib.domain.order import Accepted, Post
 from chalicelib.intake.validation import asked, idempotency_key
 from chalicelib.telemetry import Telemetry
 from chalicelib.venues.base import Catalogue
+
+LIMITS = {
+    Fault.RATE_LIMITED: "this account posts orders faster than it may, nothing was stored",
+    Fault.TOO_MANY_OPEN: "this account has as many orders under way as it may, nothing was stored",
+}
 
 
 class OrderStore(Protocol):
@@ -45,7 +50,7 @@ class Intake:
     async def accept(self, caller: Caller, body: bytes, content_type: str | None, key_header: str | None) -> UUID:
         """The id of the caller's new order, or of the one that was stored under the same key.
 
-        Raises ClientError; Unavailable where nothing was stored; OrderInDoubt, with a key KeyInDoubt.
+        Raises ClientError, also Limited; Unavailable where nothing was stored; OrderInDoubt, with a key KeyInDoubt.
         """
         key = idempotency_key(key_header)
         wanted = await asked(body, content_type, self._catalogue)
@@ -60,6 +65,8 @@ class Intake:
             accepted = await self._orders.accept(new_id, post, self._clock.now())
         except OutcomeUnknown as error:
             raise (KeyInDoubt() if key else OrderInDoubt(new_id)) from error
+        if accepted.limit:
+            raise Limited(accepted.limit, LIMITS[accepted.limit], accepted.retry_after)
         if accepted.same_name:
             raise NameReused(accepted.order_id)
         if not accepted.same_terms:

@@ -1,6 +1,6 @@
 """Orders: accepting, once for a key; showing, listing, claiming, and finding those whose message was lost."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,9 +8,10 @@ from uuid import UUID
 
 import msgspec
 
+from chalicelib.domain.account import Limits
 from chalicelib.domain.claim import LEASE_SECONDS, Claim, ClaimResult, OpenSubmission, Verdict
 from chalicelib.domain.clock import Clock, Entropy, uuid7
-from chalicelib.domain.errors import Duplicate, OutcomeUnknown, StatementRefused, Unavailable
+from chalicelib.domain.errors import Duplicate, Fault, OutcomeUnknown, StatementRefused, Unavailable
 from chalicelib.domain.lifecycle import TERMINAL, Status
 from chalicelib.domain.order import DEFAULT_TYPE, Accepted, Post, Terms
 from chalicelib.domain.retry import MAX_CRASHES, MAX_LAST_RESORTS
@@ -58,13 +59,15 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 class Orders:
     """The orders table, through one connection."""
 
-    def __init__(self, database: Database, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, database: Database, clock: Clock, entropy: Entropy, limits: Limits | None = None) -> None:
         self._database = database
         self._clock = clock
         self._entropy = entropy
+        # What each account is held to; None for none.
+        self._limits = limits
 
     async def accept(self, order_id: UUID, post: Post, ts: datetime) -> Accepted:
-        """Store an order and its first event, unless the key is held by an earlier one.
+        """Store an order and its first event, unless the key is held by an earlier one, or a limit is reached.
 
         A lost reply is made up for, or reported as OutcomeUnknown.
         """
@@ -78,32 +81,38 @@ class Orders:
             "client_order_id": name,
             "type": DEFAULT_TYPE,
         }
+        statement = "accept"
         if key is not None:
+            statement = "accept_keyed"
             params |= {"key": key, "digest": post.terms.digest(name), "lifetime": KEY_SECONDS}
+        if self._limits is not None:
+            statement += "_limited"
+            params |= {"gap": self._limits.gap, "slack": self._limits.slack, "most_open": self._limits.most_open}
         try:
-            rows = await self._store("accept" if key is None else "accept_keyed", params)
+            return await self._store(statement, params)
         except Duplicate:
             named = await self._database.insist(_SQL["named"], {"account": post.account, "client_order_id": name})
             if not named:
                 raise
             # Its own, where a first run of the statement ended beside the second.
             return Accepted(order_id=named[0][0], same_name=named[0][0] != order_id)
-        if key is None:
-            return Accepted(order_id=order_id)
-        ((holder, same_terms, waiting),) = rows
-        return Accepted(order_id=holder, same_terms=same_terms, waiting=waiting)
 
-    async def _store(self, statement: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    async def _store(self, statement: str, params: Mapping[str, Any]) -> Accepted:
         try:
-            return await self._database.fetch(_SQL[statement], params)
+            return _accepted(statement, params, await self._database.fetch(_SQL[statement], params))
         except OutcomeUnknown as lost:
             try:
                 # Where the first statement took effect, or still does, this one waits for it and changes nothing.
-                return await self._database.fetch(_SQL[statement], params, seconds=ASK_SECONDS)
+                rows = await self._database.fetch(_SQL[statement], params, seconds=ASK_SECONDS)
             except Duplicate:
                 raise
             except (Unavailable, StatementRefused):
                 raise lost from None
+            accepted = _accepted(statement, params, rows)
+            if accepted.limit:
+                # The first may have had the last token, or get one yet.
+                raise
+            return accepted
 
     async def show(self, order_id: UUID, account: str) -> OrderRecord | None:
         """One order of an account, with its events."""
@@ -193,6 +202,19 @@ class Orders:
         """The newest migration that the database has."""
         rows = await self._database.insist(_SQL["migration"])
         return str(rows[0][0])
+
+
+def _accepted(statement: str, params: Mapping[str, Any], rows: list[tuple[Any, ...]]) -> Accepted:
+    holder: Sequence[Any] = rows[0] if rows else ()
+    if statement.endswith("_limited"):
+        stored, room, wait, *holder = rows[0]
+        if not stored:
+            limit = Fault.RATE_LIMITED if room is None else Fault.TOO_MANY_OPEN
+            return Accepted(order_id=params["id"], limit=limit, retry_after=wait)
+    if not holder:
+        return Accepted(order_id=params["id"])
+    order_id, same_terms, waiting = holder
+    return Accepted(order_id=order_id, same_terms=same_terms, waiting=waiting)
 
 
 def _claim_result(row: tuple[Any, ...]) -> ClaimResult:

@@ -8,7 +8,7 @@ import msgspec
 
 from chalicelib.domain.errors import OutcomeUnknown
 from chalicelib.domain.event import Event
-from chalicelib.domain.subscription import Lease, Opened, Release
+from chalicelib.domain.subscription import Admitted, Lease, Opened, Release, Shown
 from chalicelib.store.database import Database
 from chalicelib.store.statements import load
 
@@ -34,10 +34,19 @@ class Streams:
         # From which socket on the next search for those that lag looks.
         self._first_to_look_at = ""
 
-    async def connect(self, connection_id: str, first_frame: str | None, account: str) -> None:
-        """Remember an account's socket that is opening, and the bind that came with it."""
-        params = {"id": connection_id, "first_frame": first_frame, "lifetime": CONNECTION_SECONDS, "account": account}
+    async def connect(self, connection_id: str, first_frame: str | None) -> None:
+        """Remember anybody's socket that is opening, and the bind that came with it."""
+        params = {"id": connection_id, "first_frame": first_frame, "lifetime": CONNECTION_SECONDS}
         await self._database.insist(_SQL["connect"], params)
+
+    async def admit(self, connection_id: str, first_frame: str | None, shown: Shown, most: int) -> Admitted:
+        """The same for a socket whose key or ticket must be valid, one of at most so many of its account."""
+        params = {"id": connection_id, "first_frame": first_frame, "lifetime": CONNECTION_SECONDS, "most": most}
+        if shown.ticket is None:
+            rows = await self._database.insist(_SQL["connect_with_key"], params | {"key_prefix": shown.key_prefix})
+        else:
+            rows = await self._database.insist(_SQL["connect_with_ticket"], params | {"digest": shown.ticket})
+        return Admitted(*rows[0])
 
     async def open(self, connection_id: str) -> Opened | None:
         """The socket takes frames from now on; None where it is unknown."""

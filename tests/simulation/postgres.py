@@ -40,7 +40,7 @@ TABLES = (
     "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace "
     "AND relname NOT LIKE '%%yoyo%%' ORDER BY 1"
 )
-FILES = ("orders", "streams", "ledger", "operations")
+FILES = ("accounts", "orders", "streams", "ledger", "operations")
 NAMES = {text: name for file in FILES for name, text in load(file).items()}
 Rows = list[tuple[Any, ...]]
 

@@ -6,8 +6,9 @@ from uuid import UUID
 
 import pytest
 
+from chalicelib.domain.account import Caller
 from chalicelib.domain.clock import SystemClock
-from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.errors import Unauthorized, Unavailable
 from chalicelib.domain.message import Message
 from chalicelib.domain.subscription import Opened
 from chalicelib.streaming.sockets import Sockets, SocketStore
@@ -27,6 +28,14 @@ class Stage(SystemClock):
 
     def monotonic(self) -> float:
         return self.passed
+
+    required = False
+
+    async def caller(self, authorization: str | None) -> Caller:
+        return Caller()
+
+    def refused(self, reason: str, **details: object) -> Unauthorized:
+        return Unauthorized()
 
     async def open(self, connection_id: str) -> Opened:
         self.passed += STATEMENT_SECONDS
@@ -68,6 +77,8 @@ def stage() -> Stage:
 def sockets(stage: Stage) -> Sockets:
     return Sockets(
         store=cast("SocketStore", stage),
+        authentication=stage,
+        most_sockets=1,
         pusher=stage,
         publisher=stage,
         deliveries=cast("Any", stage),
