@@ -120,8 +120,12 @@ def _run() -> int:
     started = time.monotonic()
     try:
         with Stack(plan(), terminal.step) as stack, _ending():
-            terminal.say(f"ready in {time.monotonic() - started:.1f} s; the README's example order:")
-            asyncio.run(example.show(stack.endpoints.url))
+            ready = f"ready in {time.monotonic() - started:.1f} s"
+            if stack.requires_keys:
+                terminal.say(f'{ready}; callers need a key: make operate ARGS="keys create ACCOUNT"')
+            else:
+                terminal.say(f"{ready}; the README's example order:")
+                asyncio.run(example.show(stack.endpoints.url))
             port = stack.endpoints.url.rpartition(":")[2]
             terminal.say(terminal.paint(f"serving on http://localhost:{port}", terminal.BOLD))
             terminal.say(f"  logs in {HOME.relative_to(ROOT)}/logs; Ctrl-C ends everything")
