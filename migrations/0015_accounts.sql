@@ -63,5 +63,7 @@ CREATE TABLE account_limits (
     -- When the bucket is full again: a token taken puts it off.
     full_at timestamptz NOT NULL,
     -- So many orders may follow before those that live are counted again; -1 where there was no room.
-    room    int NOT NULL
+    room    int NOT NULL,
+    -- When a count last found no room.
+    crowded_at timestamptz
 ) WITH (fillfactor = 50);

@@ -173,6 +173,9 @@ def test_orders_under_way_are_bounded(limited: Rig, operate: Operator, monkeypat
     assert limited.sql("SELECT key FROM idempotency_keys") == [("k",)]
     bob.post()
     limited.sql("UPDATE orders SET status = 'failed', outcome = 'failed' WHERE id = ANY(%s::uuid[])", orders[:2])
+    # Where there was no room, it is looked for once a second.
+    assert refused(alice.execute(), "too_many_open") == 1
+    at(limited, 1)
     orders += [alice.post(), alice.post()]
     refused(alice.execute(), "too_many_open")
     assert sorted(alice.list()) == sorted(orders)

@@ -56,13 +56,21 @@ SELECT %(account)s, engine_now() + %(gap)s, 0
 
 -- name: ifany
 -- No row from an empty bucket, and a row without room, -1, where too many live. Those are counted only when as many have
--- been placed as there was room for then, so that an order costs no count; those under way meanwhile may come on top.
-ON CONFLICT (account) DO UPDATE SET
-    full_at = greatest(l.full_at, engine_now()) + %(gap)s,
-    room = -1 + CASE WHEN l.room > 0 THEN least(l.room, %(most_open)s) ELSE %(most_open)s - (
-        SELECT count(*) FROM (
-            SELECT FROM orders WHERE coalesce(outcome, '') = '' AND account = %(account)s LIMIT %(most_open)s
-        ) living) END
+-- been placed as there was room for then, and once a second where there is none: an order costs no count, nor does a
+-- refusal. Those under way meanwhile may come on top.
+ON CONFLICT (account) DO UPDATE SET (full_at, room, crowded_at) = (
+    SELECT greatest(l.full_at, engine_now()) + %(gap)s, found.room - 1,
+           CASE WHEN found.room > 0 OR found.recent THEN l.crowded_at ELSE engine_now() END
+    FROM (
+        SELECT recent, CASE WHEN l.room > 0 THEN least(l.room, %(most_open)s) WHEN recent THEN 0 ELSE %(most_open)s - (
+            SELECT count(*) FROM (
+                SELECT FROM orders WHERE coalesce(outcome, '') = '' AND account = %(account)s LIMIT %(most_open)s
+            ) living) END AS room
+        FROM (SELECT coalesce(l.crowded_at > engine_now() - interval '1 second', false) AS recent) crowded
+        -- Counted once, not for each use.
+        OFFSET 0
+    ) found
+)
 WHERE greatest(l.full_at, engine_now()) <= engine_now() + %(slack)s
 RETURNING room
 
