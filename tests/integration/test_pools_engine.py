@@ -154,6 +154,6 @@ def test_what_a_broken_directory_would_list_cannot_be_had_now(
     bootstrap.install(standing(pools_directory=str(tmp_path)))
     # A token that only its pools could tell.
     unlisted = Request(json.dumps(SOL_TO_USDC | {"tokenIn": next(iter(shipped()))}).encode())
-    for asked in (rest.tokens, lambda: rest.pools(Request()), lambda: rest.execute(unlisted)):
+    for asked in (lambda: rest.tokens(Request()), lambda: rest.pools(Request()), lambda: rest.execute(unlisted)):
         assert asked().status == 503
         assert "notes.json: no account of the Solana CLI" in capsys.readouterr().out
