@@ -19,6 +19,8 @@ def test_only_the_database_must_be_named() -> None:
         ({"DATABASE_URL": ""}, "DATABASE_URL: not set"),
         ({"DATABASE_URL": "mysql://localhost"}, "DATABASE_URL: Expected `str` matching regex"),
         ({"DATABASE_URL": DATABASE_URL, "MARKET": "real"}, "MARKET: Invalid enum value"),
+        ({"DATABASE_URL": DATABASE_URL, "AUTH": "maybe"}, "AUTH: Invalid enum value"),
+        ({"DATABASE_URL": DATABASE_URL, "ACCOUNT_BURST": "0"}, "ACCOUNT_BURST: Expected `int` >= 1"),
         ({"DATABASE_URL": DATABASE_URL, "SOLANA_RPC_URL": "ws://h/k"}, "SOLANA_RPC_URL: Expected `str` matching regex"),
         ({"DATABASE_URL": DATABASE_URL, "POOL_MOST_SLOTS": "-1"}, "POOL_MOST_SLOTS: Expected `int` >= 0"),
         ({"DATABASE_URL": DATABASE_URL, "POOL_MOST_SECONDS": "nan"}, "POOL_MOST_SECONDS: Expected"),
