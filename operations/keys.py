@@ -50,7 +50,7 @@ class Revoked(msgspec.Struct, frozen=True):
 
     def text(self) -> str:
         """One line."""
-        return f"revoked {_line(self.key)}; a container that knows it lets it in for {KNOWN_SECONDS:.0f} s at most"
+        return f"revoked {_line(self.key)}; a container that knows it lets it in for {KNOWN_SECONDS} s at most"
 
 
 class Audit(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Who asks: the account that an API key stands for, and tickets for sockets."""
 
 import hmac
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -15,7 +15,7 @@ from chalicelib.store.accounts import Noted, StoredKey
 from chalicelib.telemetry import Telemetry
 
 # What is known of a key is known for so long: by then a key that was revoked is refused everywhere.
-KNOWN_SECONDS = 10.0
+KNOWN_SECONDS = 10
 MOST_KNOWN = 1000
 
 Known = TypeVar("Known")
@@ -37,7 +37,7 @@ class _Known(msgspec.Struct):
     """A key as it was looked up, and what has become of those who gave it since, to be noted with the next look."""
 
     key: StoredKey
-    until: float
+    looked_at: datetime
     # Whether that look noted a refusal.
     refused: bool
     noted: Noted = Noted()
@@ -56,8 +56,8 @@ class Authentication:
         # Where it is not, everybody is the default account.
         self.required = required
         self._known: dict[str, _Known] = {}
-        # Prefixes that no key has, and until when that is taken for granted: apart, so that guesses push out no key.
-        self._unknown: dict[str, float] = {}
+        # Prefixes that no key has, and when they were looked for: apart, so that guesses push out no key.
+        self._unknown: dict[str, datetime] = {}
 
     async def caller(self, authorization: str | None) -> Caller:
         """Whoever gives this Authorization header. Raises Unauthorized; Unavailable where that can't be found out."""
@@ -86,11 +86,11 @@ class Authentication:
         return ticket, expires_at
 
     async def _account(self, given: ApiKey) -> str:
-        now, prefix = self._clock.monotonic(), given.prefix
-        if self._unknown.get(prefix, now) > now:
+        prefix = given.prefix
+        if prefix in self._unknown and self._fresh(self._unknown[prefix]):
             raise self.refused("unknown", prefix=prefix)
         known = self._known.get(prefix)
-        if known is None or known.until <= now:
+        if known is None or not self._fresh(known.looked_at):
             return await self._look(given, known)
         reason = _wrong(known.key, given)
         if reason is None:
@@ -104,16 +104,21 @@ class Authentication:
 
     async def _look(self, given: ApiKey, before: _Known | None) -> str:
         """Ask the store for a key, which notes what became of this caller and those before."""
+        # What was asked for a while ago may have changed while the answer was on its way.
+        asked_at = self._clock.now()
         key = await self._store.key(given, before.noted if before else Noted())
-        until = self._clock.monotonic() + KNOWN_SECONDS
         if key is None:
-            _keep(self._unknown, given.prefix, until)
+            _keep(self._unknown, given.prefix, asked_at)
             raise self.refused("unknown", prefix=given.prefix)
         reason = _wrong(key, given)
-        _keep(self._known, given.prefix, _Known(key, until, refused=reason is not None))
+        _keep(self._known, given.prefix, _Known(key, asked_at, refused=reason is not None))
         if reason is not None:
             raise self.refused(reason, prefix=given.prefix)
         return key.account
+
+    def _fresh(self, looked_at: datetime) -> bool:
+        # By the wall clock: the other one may stand still while the container does.
+        return timedelta(0) <= self._clock.now() - looked_at < timedelta(seconds=KNOWN_SECONDS)
 
     def refused(self, reason: str, **details: object) -> Unauthorized:
         """What to raise for a caller that is not let in; the log is told why."""

@@ -13,6 +13,7 @@ from chalicelib import bootstrap
 from local.migrate import migrate
 from local.postgres import Postgres, ephemeral
 from tests.integration.gateway import Gateway
+from tests.integration.keyed import Account, account
 from tests.integration.operators import Operator
 from tests.integration.rig import Rig
 from tests.integration.sessions import Session
@@ -129,3 +130,20 @@ def session(rig: Rig) -> Iterator[Callable[[], Session]]:
 def operate(rig: Rig, capsys: pytest.CaptureFixture[str]) -> Operator:
     """The operator's command, on the rig."""
     return Operator(capsys)
+
+
+@pytest.fixture
+def keyed(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """An engine that requires keys."""
+    monkeypatch.setenv("AUTH", "required")
+    return rig
+
+
+@pytest.fixture
+def alice(keyed: Rig, operate: Operator) -> Account:
+    return account(keyed, operate, "alice")
+
+
+@pytest.fixture
+def bob(keyed: Rig, operate: Operator) -> Account:
+    return account(keyed, operate, "bob")

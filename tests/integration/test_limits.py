@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 
@@ -194,7 +195,7 @@ def test_a_lower_bound_holds_at_once(limited: Rig, operate: Operator, monkeypatc
 def test_refusals_for_limits_are_noted(limited: Rig, alice: Account, operate: Operator) -> None:
     for _ in range(BURST + 2):
         alice.execute()
-    bootstrap.engine().authentication._known[alice.prefix].until = 0
+    bootstrap.engine().authentication._known[alice.prefix].looked_at = datetime(2026, 1, 1, tzinfo=UTC)
     alice.list()
     (day,) = operate.json("keys", "audit", alice.prefix)["days"]
     assert (day["uses"], day["refusals"], day["last_refusal"]) == (BURST + 3, 2, "rate_limited")

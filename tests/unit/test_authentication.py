@@ -1,6 +1,6 @@
 """What a container keeps of keys: bounded, for ten seconds, and without letting guesses push out what is known."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -25,8 +25,8 @@ class Stage(SystemClock):
         self.asked: list[tuple[str, Noted]] = []
         self.error: Exception | None = None
 
-    def monotonic(self) -> float:
-        return self.passed
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.passed)
 
     def add(self, account: str) -> ApiKey:
         key = new_key(ENTROPY)
@@ -70,6 +70,14 @@ async def test_a_key_is_asked_for_again_after_ten_seconds(stage: Stage, door: Au
     stage.passed = KNOWN_SECONDS
     assert await given(door, key) is None
     assert stage.asked[1:] == [(key.prefix, Noted(used=2))]
+
+
+async def test_a_clock_that_was_put_back_keeps_nothing(stage: Stage, door: Authentication) -> None:
+    key = stage.add("alice")
+    await given(door, key)
+    stage.passed = -1.0
+    await given(door, key)
+    assert len(stage.asked) == 2
 
 
 async def test_wrong_secrets_cost_two_questions_in_ten_seconds_however_many_they_are(
