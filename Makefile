@@ -36,7 +36,7 @@ venv: $(STAMP)  ## Make the virtual environment
 run: $(STAMP)  ## Run the whole engine here, on http://localhost:$PORT
 	@$(BIN)/python -m local.run
 
-operate: $(STAMP)  ## Look after orders: ARGS="list | explain ID | resume ID … | repeat ID"
+operate: $(STAMP)  ## Look after orders: ARGS="list | explain ID | resume ID … | repeat ID", and keys: ARGS="keys …"
 	@$(BIN)/python -m operations $(ARGS)
 
 test: lint  ## Run every check and test

@@ -43,12 +43,17 @@ def execute() -> Response:
 
 @app.route("/api/orders/{order_id}", methods=["GET"], content_types=ANY_TYPE)
 def order(order_id: str) -> Response:
-    return respond(rest.order(order_id))
+    return respond(rest.order(current_request(), order_id))
 
 
 @app.route("/api/orders", methods=["GET"], content_types=ANY_TYPE)
 def orders() -> Response:
     return respond(rest.orders(current_request()))
+
+
+@app.route("/api/stream-tickets", methods=["POST"], content_types=ANY_TYPE)
+def stream_ticket() -> Response:
+    return respond(rest.ticket(current_request()))
 
 
 @app.route("/api/quotes", methods=["POST"], content_types=ANY_TYPE)
@@ -58,7 +63,7 @@ def quote() -> Response:
 
 @app.route("/api/tokens", methods=["GET"], content_types=ANY_TYPE)
 def tokens() -> Response:
-    return respond(rest.tokens())
+    return respond(rest.tokens(current_request()))
 
 
 @app.route("/api/pools", methods=["GET"], content_types=ANY_TYPE)

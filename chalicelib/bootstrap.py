@@ -15,6 +15,7 @@ from chalicelib.aws.identity import Identity
 from chalicelib.aws.push import Push
 from chalicelib.aws.queues import Queue
 from chalicelib.aws.sqs import Sqs
+from chalicelib.domain.account import Limits
 from chalicelib.domain.clock import Clock, Entropy, SystemClock, SystemEntropy
 from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.message import MessageQueue
@@ -23,10 +24,12 @@ from chalicelib.execution.batch import BatchWorker
 from chalicelib.execution.executor import Executor
 from chalicelib.execution.recovery import Sweeper
 from chalicelib.intake.accept import Intake
+from chalicelib.intake.authentication import Authentication
 from chalicelib.intake.quote import Quoter
 from chalicelib.routing.paths import Planner
 from chalicelib.routing.router import Router
 from chalicelib.settings import Settings
+from chalicelib.store.accounts import Accounts
 from chalicelib.store.database import Connect, Database, connect
 from chalicelib.store.journal import Journal
 from chalicelib.store.ledger import Ledger
@@ -149,7 +152,17 @@ class Engine:
         # Publishing has a connection of its own: it never holds up a write-ahead.
         self.work, self.publishing = database(name="order-engine work"), database(name="order-engine publishing")
         self._clients: tuple[Client, ...] = (self.work, self.publishing, *around.clients)
-        self.orders = Orders(self.work, clock, entropy)
+        required = given.auth == "required"
+        limits = Limits(
+            orders_per_second=given.account_orders_per_second,
+            burst=given.account_burst,
+            most_open=given.account_most_open,
+        )
+        self.orders = Orders(self.work, clock, entropy, limits if required else None)
+        authentication = partial(
+            Authentication, clock=clock, entropy=entropy, telemetry=self.telemetry, required=required
+        )
+        self.authentication = authentication(store=Accounts(self.work))
         self.orders_queue = around.queue(given.orders_queue)
         dead_letters, deliveries = around.queue(given.dead_letters_queue), around.queue(given.deliveries_queue)
         streams, push = Streams(self.publishing), around.pusher
@@ -197,6 +210,9 @@ class Engine:
         self.dead_letter_worker = worker(runner=executor.resolve, source=dead_letters, last_resort=True)
         self.sockets = Sockets(
             store=streams,
+            # Of its own: a socket's function needs no other connection than the one that it publishes by.
+            authentication=authentication(store=Accounts(self.publishing)),
+            most_sockets=given.account_most_sockets,
             pusher=push,
             publisher=publisher,
             deliveries=deliveries,

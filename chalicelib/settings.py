@@ -9,6 +9,8 @@ from msgspec import Meta
 
 from chalicelib.domain.errors import ConfigurationError
 
+_LIMIT = Meta(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One deployment's settings. A variable is named as its field; a description says what it must be."""
@@ -39,6 +41,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     middle_tokens: str = "SOL,USDC,USDT"
     # A split must pay so many hundredths of a percent more than the best pool alone.
     split_min_gain_bps: Annotated[int, Meta(ge=0, le=10_000, description="a whole number from 0 to 10000")] = 1
+    # required: callers give an API key, and see and do what is its account's; none: everybody is one account.
+    auth: Annotated[Literal["none", "required"], Meta(description="none or required")] = "none"
+    # Most of an account where keys are required: orders a second, and at once after a pause; orders under way; sockets.
+    account_orders_per_second: Annotated[int, _LIMIT] = 50
+    account_burst: Annotated[int, _LIMIT] = 100
+    account_most_open: Annotated[int, _LIMIT] = 10_000
+    account_most_sockets: Annotated[int, _LIMIT] = 1000
     # Multiplies every simulated delay; 0 = no delays.
     venue_time_scale: Annotated[float, Meta(ge=0, description="a number, 0 or more")] = 1.0
     # Any text: makes each simulated draw a hash of (seed, order id, attempt, venue). Empty = fresh randomness.

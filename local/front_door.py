@@ -47,6 +47,8 @@ HOP_BY_HOP = frozenset(
 )
 # What the HTTP library writes by itself, and the name of the host, by which the emulator would route.
 REWRITTEN = HOP_BY_HOP | {"upgrade", "host", "content-length", "expect", "date", "server"}
+# Asks for a key and costs little.
+ASKED_FOR_WHO = "/api/orders?limit=1"
 GOING_AWAY = 1001
 # Close codes that say that there was none; they can't be sent.
 UNSENDABLE = {None: GOING_AWAY, 1005: 1000, 1006: GOING_AWAY, 1015: GOING_AWAY}
@@ -63,6 +65,7 @@ class Upstream:
 # How long a request's body may take to arrive.
 BODY_SECONDS = 29.0
 BAD_REQUEST = 400
+UNAUTHORIZED = 401
 FORBIDDEN = 403
 REQUEST_TIMEOUT = 408
 BAD_GATEWAY = 502
@@ -157,12 +160,16 @@ class FrontDoor:
         if path != SOCKET_PATH:
             return _response(self._gateway.answer("MISSING_AUTHENTICATION_TOKEN"))
         url = URL(f"{self._upstream.websocket}?{query}" if query else self._upstream.websocket, encoded=True)
-        headers = {name: value for name, value in _kept(request.headers).items() if not _of_handshake(name)}
+        headers = CIMultiDict(
+            (name, value) for name, value in _kept(request.headers).items() if not _of_handshake(name)
+        )
         try:
             api = await self._session.ws_connect(url, headers=headers, max_msg_size=0)
         except WSServerHandshakeError as refusal:
             log.warning("%s refused: %s", path, refusal.status)
-            # The emulator makes 403 of all that $connect answers; the engine refuses only what it cannot serve now.
+            if refusal.status in (UNAUTHORIZED, FORBIDDEN) and (unauthorized := await self._unauthorized(headers)):
+                return unauthorized
+            # Else it is what the engine can't serve now, or one socket too many.
             if refusal.status == FORBIDDEN or refusal.status >= SERVER_ERROR:
                 return _response(self._gateway.answer("INTEGRATION_FAILURE"))
             return _response(self._gateway.answer("refused", "the connection was refused", refusal.status))
@@ -175,6 +182,19 @@ class FrontDoor:
         finally:
             await api.close()
         return client
+
+    async def _unauthorized(self, headers: CIMultiDict[str]) -> web.Response | None:
+        """The engine's refusal of whoever sends these headers; None where it lets them in, or can't tell.
+
+        The emulator makes 403 of all that $connect answers, so another function is asked. That one lets nobody in by a
+        ticket, so whoever came with one is told to get another.
+        """
+        url = URL(f"{self._upstream.rest}{ASKED_FOR_WHO}", encoded=True)
+        async with self._calls, self._session.get(url, headers=headers) as reply:
+            body = await reply.read()
+        if reply.status != UNAUTHORIZED:
+            return None
+        return web.Response(status=reply.status, headers=_kept(reply.headers), body=body)
 
 
 async def _join(client: web.WebSocketResponse, api: ClientWebSocketResponse) -> None:

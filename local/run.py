@@ -43,6 +43,11 @@ PARAMETERS = {
     "SPLIT_MIN_GAIN_BPS": "SplitMinGainBps",
     "POOL_MOST_SLOTS": "PoolMostSlots",
     "POOL_MOST_SECONDS": "PoolMostSeconds",
+    "AUTH": "Auth",
+    "ACCOUNT_ORDERS_PER_SECOND": "AccountOrdersPerSecond",
+    "ACCOUNT_BURST": "AccountBurst",
+    "ACCOUNT_MOST_OPEN": "AccountMostOpen",
+    "ACCOUNT_MOST_SOCKETS": "AccountMostSockets",
     "VENUE_TIME_SCALE": "VenueTimeScale",
     "VENUE_SEED": "VenueSeed",
     "LOG_LEVEL": "LogLevel",
@@ -118,8 +123,12 @@ def _run() -> int:
         with Stack(plan(), terminal.step) as stack:
             for each in stack.warnings:
                 terminal.say(terminal.paint(f"  left out: {each}", terminal.BOLD))
-            terminal.say(f"ready in {time.monotonic() - started:.1f} s; the README's example order:")
-            asyncio.run(example.show(stack.endpoints.url))
+            ready = f"ready in {time.monotonic() - started:.1f} s"
+            if stack.requires_keys:
+                terminal.say(f'{ready}; callers need a key: make operate ARGS="keys create ACCOUNT"')
+            else:
+                terminal.say(f"{ready}; the README's example order:")
+                asyncio.run(example.show(stack.endpoints.url))
             port = stack.endpoints.url.rpartition(":")[2]
             terminal.say(terminal.paint(f"serving on http://localhost:{port}", terminal.BOLD))
             terminal.say(f"  logs in {HOME.relative_to(ROOT)}/logs; Ctrl-C ends everything")

@@ -34,6 +34,8 @@ from local.warm import warm
 # The names of queues that the engine falls back to belong to this stack.
 STACK_NAME = "order-engine"
 DATABASE = "order_engine"
+# The template's own default is for deployments.
+NO_KEYS = "none"
 READY_SECONDS = 60.0
 HTTP_OK = 200
 
@@ -110,6 +112,11 @@ class Stack:
     ) -> None:
         self._parts.close()
 
+    @property
+    def requires_keys(self) -> bool:
+        """Whether callers must give an API key."""
+        return self._plan.parameters.get("Auth", NO_KEYS) != NO_KEYS
+
     def ended(self) -> list[str]:
         """The parts that have ended by themselves."""
         return [name for name, pid in self._pids.items() if not _runs(pid)]
@@ -130,7 +137,7 @@ class Stack:
         with self._step("package"):
             package = _runnable(build())
         with self._step("deploy"):
-            parameters = {"DatabaseUrl": database_url, **self._plan.parameters}
+            parameters = {"DatabaseUrl": database_url, "Auth": NO_KEYS, **self._plan.parameters}
             outputs = Deployment(STACK_NAME, endpoint, poll_seconds=0.1).deploy(package, parameters)
         with self._step("front door"):
             self._open_front_door(endpoint, outputs, package)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from aiohttp import ClientSession, ClientTimeout
+from aiohttp import ClientSession, ClientTimeout, WSServerHandshakeError
 
 from infrastructure.clients import client
 
@@ -25,6 +25,7 @@ SCHEDULED: dict[str, Any] = {
     "detail": {},
 }
 PATIENCE = ClientTimeout(total=30)
+UNAUTHORIZED = 401
 
 
 class WarmError(Exception):
@@ -46,7 +47,13 @@ def invoke(endpoint: str, function: str, event: Mapping[str, Any]) -> None:
 
 
 async def _converse(websocket_url: str) -> None:
-    async with ClientSession(timeout=PATIENCE) as session, session.ws_connect(websocket_url) as socket:
-        await socket.send_json({})
-        # Any frame will do; it is an error frame that names what is missing.
-        await socket.receive(timeout=PATIENCE.total)
+    async with ClientSession(timeout=PATIENCE) as session:
+        try:
+            async with session.ws_connect(websocket_url) as socket:
+                await socket.send_json({})
+                # Any frame will do; it is an error frame that names what is missing.
+                await socket.receive(timeout=PATIENCE.total)
+        except WSServerHandshakeError as refusal:
+            # Where a key is required, only the function that refuses is warm.
+            if refusal.status != UNAUTHORIZED:
+                raise

@@ -1,4 +1,4 @@
-"""`python -m operations list | explain | resume | repeat`, for whoever looks after the engine.
+"""`python -m operations list | explain | resume | repeat | keys`, for whoever looks after the engine.
 
 It reads the engine's own settings: DATABASE_URL, ORDERS_QUEUE, DEAD_LETTERS_QUEUE, AWS_ENDPOINT_URL. Without
 DATABASE_URL it works on the `make run` that runs here. The exit status is 0 when all was done, 1 when something was
@@ -17,17 +17,21 @@ import msgspec
 from chalicelib import settings
 from chalicelib.aws.queues import Queue
 from chalicelib.aws.sqs import Sqs
+from chalicelib.domain import credentials
 from chalicelib.domain.clock import SystemClock, SystemEntropy
 from chalicelib.domain.errors import ConfigurationError, QueueError, StatementRefused, Unavailable
 from chalicelib.domain.order import parse_order_id
 from chalicelib.settings import Settings
+from chalicelib.store.accounts import Accounts
 from chalicelib.store.database import Database, connect
 from chalicelib.store.operations import Operations
 from operations.commands import Commands, Refused, Result
 from operations.environment import addresses
+from operations.keys import ACCOUNT, MOST_LABEL, KeyCommands
 
 DEFAULT_LIMIT = 20
 MOST_LISTED = 1000
+NEED_NO_QUEUE = ("list", "keys")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # The AWS SDK reads the environment itself.
             os.environ.update(local)
         given = settings.read()
-        if asked.command != "list":
+        if asked.command not in NEED_NO_QUEUE:
             # What it could not send would be found out when the order is changed already.
             sqs.check()
     except ConfigurationError as error:
@@ -75,8 +79,11 @@ async def _run(asked: argparse.Namespace, given: Settings, sqs: Sqs) -> Result:
         clock=clock,
         entropy=SystemEntropy(),
     )
+    keys = KeyCommands(Accounts(database), SystemEntropy())
     try:
         match asked.command:
+            case "keys":
+                return await _keys(keys, asked)
             case "list":
                 return await commands.need(parked=asked.parked, failed=asked.failed, limit=asked.limit)
             case "explain":
@@ -89,9 +96,21 @@ async def _run(asked: argparse.Namespace, given: Settings, sqs: Sqs) -> Result:
         await database.close()
 
 
+async def _keys(keys: KeyCommands, asked: argparse.Namespace) -> Result:
+    match asked.action:
+        case "create":
+            return await keys.create(asked.account, asked.label)
+        case "list":
+            return await keys.listed(asked.account)
+        case "revoke":
+            return await keys.revoke(asked.prefix)
+        case _:
+            return await keys.audit(asked.prefix)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m operations", description="Looks after the engine's orders.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{list,explain,resume,repeat}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{list,explain,resume,repeat,keys}")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print JSON")
 
@@ -108,7 +127,44 @@ def _parser() -> argparse.ArgumentParser:
 
     repeat = commands.add_parser("repeat", parents=[common], help="place a failed order anew, once")
     repeat.add_argument("order_id", type=_order_id, metavar="ORDER_ID")
+    _add_keys(commands.add_parser("keys", help="API keys: make, list, revoke, and who used one"), common)
     return parser
+
+
+def _add_keys(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="{create,list,revoke,audit}")
+
+    create = actions.add_parser("create", parents=[common], help="make a key, which is shown this once")
+    create.add_argument("account", type=_account, metavar="ACCOUNT")
+    create.add_argument("--label", type=_label, default="", help="what it is for")
+
+    listed = actions.add_parser("list", parents=[common], help="all keys, or those of an account")
+    listed.add_argument("account", type=_account, nargs="?", metavar="ACCOUNT")
+
+    for name, told in (("revoke", "let nobody in by a key any more"), ("audit", "uses and refusals of a key, by day")):
+        action = actions.add_parser(name, parents=[common], help=told)
+        action.add_argument("prefix", type=_prefix, metavar="PREFIX")
+
+
+def _account(text: str) -> str:
+    if not ACCOUNT.fullmatch(text):
+        raise argparse.ArgumentTypeError("an account has 1 to 64 letters, digits, '.', '_' or '-'")
+    return text
+
+
+def _label(text: str) -> str:
+    if len(text) > MOST_LABEL or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"a label has at most {MOST_LABEL} printable characters")
+    return text
+
+
+def _prefix(text: str) -> str:
+    # Whoever has the whole key at hand may paste it.
+    found = credentials.from_header(f"Bearer {text}")
+    prefix = found.prefix if found else text.removeprefix("oe_")
+    if not credentials.PREFIX.fullmatch(prefix):
+        raise argparse.ArgumentTypeError("a prefix is the 12 letters and digits between oe_ and the next _ of a key")
+    return prefix
 
 
 def _order_id(text: str) -> UUID:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import psutil
@@ -22,9 +23,10 @@ from benchmarks.surroundings.database import PAYLOAD
 from benchmarks.surroundings.examples import BODY, Request
 from chalicelib import bootstrap, settings
 from chalicelib.bootstrap import Engine
+from chalicelib.domain.account import DEFAULT_ACCOUNT
 from chalicelib.domain.clock import SystemClock, SystemEntropy, uuid7
 from chalicelib.domain.message import Message
-from chalicelib.domain.order import DEFAULT_ACCOUNT, DEFAULT_TYPE
+from chalicelib.domain.order import DEFAULT_TYPE
 from chalicelib.handlers import rest
 from chalicelib.store.orders import FIRST_META
 from chalicelib.store.statements import load
@@ -62,7 +64,8 @@ def bare() -> Callable[[int], None]:
     connection = psycopg.connect(given.database_url, autocommit=True)
     statement, clock, entropy = load("orders")["accept"], SystemClock(), SystemEntropy()
     loop = asyncio.new_event_loop()
-    rest_of_it = {"payload": PAYLOAD, "meta": FIRST_META, "account": DEFAULT_ACCOUNT, "type": DEFAULT_TYPE}
+    rest_of_it: dict[str, Any] = {"payload": PAYLOAD, "meta": FIRST_META, "type": DEFAULT_TYPE}
+    rest_of_it |= {"account": DEFAULT_ACCOUNT, "client_order_id": None}
 
     async def accept(orders: int) -> None:
         for _ in range(orders):

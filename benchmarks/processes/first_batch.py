@@ -4,7 +4,9 @@ import asyncio
 from typing import Any
 
 from benchmarks.surroundings.examples import BODY, JSON_HEADERS, messages
+from chalicelib.domain.account import DEFAULT_ACCOUNT
 from chalicelib.domain.clock import SystemClock, SystemEntropy, uuid7
+from chalicelib.domain.order import Post
 from chalicelib.domain.token import ANY
 from chalicelib.intake.validation import terms
 from chalicelib.store.database import Database, connect
@@ -26,7 +28,7 @@ async def _accept(database_url: str, followed: bool) -> list[str]:
     wanted, ids = terms(BODY.encode(), JSON_HEADERS["content-type"], ANY), [uuid7(clock, entropy) for _ in range(BATCH)]
     try:
         for order_id in ids:
-            await orders.accept(order_id, wanted, clock.now(), None)
+            await orders.accept(order_id, Post(account=DEFAULT_ACCOUNT, terms=wanted), clock.now())
         if followed:
             socket = f"{ids[0]}="
             await streams.connect(socket, None)

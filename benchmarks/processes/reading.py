@@ -38,7 +38,7 @@ class Reader:
         """The handlers use this container from now on; it is connected, and of all statements has planned GET's."""
         bootstrap.install(self._engine)
         # The first may meet a connection that a server ended meanwhile.
-        if {rest.order(NO_ORDER).status for _ in range(2)} != {NOT_FOUND}:
+        if {rest.order(Request(), NO_ORDER).status for _ in range(2)} != {NOT_FOUND}:
             raise RuntimeError("the database does not answer")
 
     def close(self) -> None:
@@ -50,7 +50,7 @@ class Reader:
         return _timed(lambda: rest.orders(Request(query_params=query)).status, OK)
 
     def _get(self, order_id: str) -> float:
-        return _timed(lambda: rest.order(order_id).status, OK)
+        return _timed(lambda: rest.order(Request(), order_id).status, OK)
 
     def _bind(self, order_id: str) -> float:
         self._sockets += 1

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from benchmarks.surroundings.database import Database
+from chalicelib.domain.account import DEFAULT_ACCOUNT
 from chalicelib.store.statements import load
 from chalicelib.store.streams import CONNECTION_SECONDS, MOST_LEASED, MOST_SUBSCRIPTIONS, SUBSCRIPTION_LEASE_SECONDS
 
@@ -45,7 +46,7 @@ def _bind(order_id: str) -> Statements:
     return [
         ("connect", {"id": socket, "first_frame": None, "lifetime": CONNECTION_SECONDS}),
         ("open", {"id": socket}),
-        ("log_length", {"id": order_id}),
+        ("log_length", {"id": order_id, "account": DEFAULT_ACCOUNT}),
         ("bind", {"id": socket, "order_id": order_id, "after_seq": 0, "most": MOST_SUBSCRIPTIONS}),
         ("lease", lease),
         ("release", release),
@@ -54,15 +55,16 @@ def _bind(order_id: str) -> Statements:
     ]
 
 
+LIST: dict[str, Any] = {"account": DEFAULT_ACCOUNT, "before": NEWEST, "limit": PAGE}
 # The statements behind each answer, of which some are about an old order.
 READS: dict[str, Callable[[str], Statements]] = {
-    "list": lambda _: [("newest", {"before": NEWEST, "limit": PAGE})],
-    "list, confirmed": lambda _: [("newest_ended", {"before": NEWEST, "status": "confirmed", "limit": PAGE})],
-    "list, pending": lambda _: [("newest_living", {"before": NEWEST, "status": "pending", "limit": PAGE})],
+    "list": lambda _: [("newest", LIST)],
+    "list, confirmed": lambda _: [("newest_ended", LIST | {"status": "confirmed"})],
+    "list, pending": lambda _: [("newest_living", LIST | {"status": "pending"})],
     "list, from an old order on": lambda order_id: [
-        ("newest_ended", {"before": order_id, "status": "confirmed", "limit": PAGE})
+        ("newest_ended", LIST | {"before": order_id, "status": "confirmed"})
     ],
-    "GET an old order": lambda order_id: [("show", {"id": order_id})],
+    "GET an old order": lambda order_id: [("show", {"id": order_id, "account": DEFAULT_ACCOUNT})],
     "bind an old order": _bind,
 }
 

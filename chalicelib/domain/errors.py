@@ -48,12 +48,43 @@ class KeyReused(ClientError):
     """An Idempotency-Key that stands for another order."""
 
 
+class Unauthorized(ClientError):
+    """No valid key or ticket. What was wrong with it is for the log: all are told the same."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Fault.UNAUTHORIZED, "a valid API key is required: Authorization: Bearer <key>, or a ticket for a socket"
+        )
+
+
+class Limited(ClientError):
+    """An account has reached a limit; `retry_after` is in whole seconds."""
+
+    def __init__(self, code: str, message: str, retry_after: int) -> None:
+        super().__init__(code, message)
+        self.retry_after = retry_after
+
+
+class NameReused(ClientError):
+    """A clientOrderId that another order of the account has."""
+
+    def __init__(self, order_id: UUID) -> None:
+        super().__init__(Fault.CLIENT_ORDER_ID_REUSED, f"clientOrderId is that of order {order_id} already")
+        self.order_id = order_id
+
+
 class UnsupportedMediaType(ClientError):
     """A body that is declared to be something other than JSON."""
 
 
 class Fault(StrEnum):
     """What can be wrong with what a client sends: the machine words of its `ClientError`."""
+
+    # Who asks, and how much.
+    UNAUTHORIZED = "unauthorized"
+    RATE_LIMITED = "rate_limited"
+    TOO_MANY_OPEN = "too_many_open"
+    TOO_MANY_SOCKETS = "too_many_sockets"
 
     # The text, before any field is looked at.
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
@@ -87,6 +118,10 @@ class Fault(StrEnum):
     # The key that an order is posted under.
     INVALID_IDEMPOTENCY_KEY = "invalid_idempotency_key"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+
+    # The client's own name for an order.
+    INVALID_CLIENT_ORDER_ID = "invalid_client_order_id"
+    CLIENT_ORDER_ID_REUSED = "client_order_id_reused"
 
     # The fields of a socket frame.
     MISSING_ORDER_ID = "missing_order_id"
@@ -148,6 +183,10 @@ class Contended(StatementRefused):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
+
+
+class Duplicate(StatementRefused):
+    """A row with the same unique key is there already."""
 
 
 class ClaimLost(EngineError):

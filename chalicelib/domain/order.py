@@ -7,9 +7,9 @@ from uuid import UUID
 
 import msgspec
 
+from chalicelib.domain.errors import Fault
 from chalicelib.domain.token import Token
 
-DEFAULT_ACCOUNT = "default"
 DEFAULT_TYPE = "market"
 
 
@@ -47,9 +47,19 @@ class Terms(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
         except ValueError:
             return None
 
-    def digest(self) -> bytes:
-        """The same for the same terms, in whatever spelling they were posted."""
-        return hashlib.sha256(msgspec.json.encode(self)).digest()
+    def digest(self, client_order_id: str | None = None) -> bytes:
+        """The same for the same terms, and name if any, in whatever spelling they were posted."""
+        return hashlib.sha256(msgspec.json.encode(self) + (client_order_id or "").encode()).digest()
+
+
+class Post(msgspec.Struct, frozen=True, kw_only=True):
+    """An order as it is posted: whose, its terms, and what else it goes by."""
+
+    account: str
+    terms: Terms
+    # The client's own name for the order.
+    client_order_id: str | None = None
+    idempotency_key: str | None = None
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,5 +69,10 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     order_id: UUID
     # False where the key stands for another order.
     same_terms: bool = True
+    # True where another order goes by the client's name for it: that one's id is here.
+    same_name: bool = False
+    # Why it was not stored, and after how many whole seconds it may be.
+    limit: Fault | None = None
+    retry_after: int = 0
     # No worker has ever claimed the order: it may lack its message.
     waiting: bool = True

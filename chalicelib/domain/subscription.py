@@ -23,11 +23,26 @@ class Lease(msgspec.Struct, frozen=True):
     events: tuple[Event, ...]
 
 
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """What a socket is opened with: a key that was found to be valid, by its prefix, or the hash of a ticket."""
+
+    key_prefix: str | None = None
+    ticket: bytes | None = None
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    """Whose socket it is, None where what was shown is not valid; and whether there was room for it."""
+
+    account: str | None
+    opened: bool
+
+
 class Opened(msgspec.Struct, frozen=True):
-    """A socket that takes frames: the bind that came with its connect, until served, and its age in seconds."""
+    """A socket that takes frames: the bind that came with its connect, until served, its age in seconds, and whose."""
 
     first_frame: str | None
     age: float
+    account: str
 
 
 class Release(msgspec.Struct, frozen=True):

@@ -10,12 +10,15 @@ import msgspec
 
 from chalicelib import __version__
 from chalicelib.bootstrap import Engine, engine
+from chalicelib.domain.account import Caller
 from chalicelib.domain.errors import (
     ClientError,
     Fault,
     KeyInDoubt,
     KeyReused,
+    Limited,
     MarketUnavailable,
+    NameReused,
     NoRoute,
     NotFound,
     OrderInDoubt,
@@ -23,6 +26,7 @@ from chalicelib.domain.errors import (
     QueueError,
     StatementRefused,
     TooLarge,
+    Unauthorized,
     Unavailable,
     UnsupportedMediaType,
 )
@@ -32,7 +36,8 @@ from chalicelib.domain.order import parse_order_id
 from chalicelib.domain.pool import StoredPool
 from chalicelib.domain.strict_json import quoted
 from chalicelib.domain.token import Registry, is_mint, plain
-from chalicelib.store.orders import OrderRecord
+from chalicelib.intake.validation import client_order_id
+from chalicelib.store.orders import OrderRecord, Wanted
 
 JSON = "application/json"
 MESSAGE = 'Open websocket to /api/orders/execute and send { "orderId": "<id>" } to bind for live updates'
@@ -62,66 +67,76 @@ class Reply(msgspec.Struct, frozen=True):
 def execute(request: Request) -> Reply:
     """POST /api/orders/execute: accept an order."""
 
-    async def work(parts: Engine) -> Reply:
+    async def work(parts: Engine, caller: Caller) -> Reply:
         headers = request.headers
         order_id = await parts.intake.accept(
-            _body(request), headers.get("content-type"), headers.get("idempotency-key")
+            caller, _body(request), headers.get("content-type"), headers.get("idempotency-key")
         )
         return _json(200, {"orderId": str(order_id), "message": MESSAGE})
 
-    return _reply(work)
+    return _served(request, work)
 
 
-def order(order_id: str) -> Reply:
+def ticket(request: Request) -> Reply:
+    """POST /api/stream-tickets: a ticket that opens one socket, for clients that can't set its headers."""
+
+    async def work(parts: Engine, caller: Caller) -> Reply:
+        issued, expires_at = await parts.authentication.ticket(caller)
+        return _json(201, {"ticket": issued, "expiresAt": iso(expires_at)})
+
+    return _served(request, work)
+
+
+def order(request: Request, order_id: str) -> Reply:
     """GET /api/orders/{id}: an order with its events."""
 
-    async def work(parts: Engine) -> Reply:
-        record = await parts.orders.show(_uuid(order_id, "orderId", Fault.INVALID_ORDER_ID))
+    async def work(parts: Engine, caller: Caller) -> Reply:
+        record = await parts.orders.show(_uuid(order_id, "orderId", Fault.INVALID_ORDER_ID), caller.account)
         if record is None:
             raise NotFound(Fault.UNKNOWN_ORDER, f"no order has the id {order_id}")
         return _json(200, _show(record))
 
-    return _reply(work)
+    return _served(request, work)
 
 
 def orders(request: Request) -> Reply:
     """GET /api/orders: pages of orders, newest first."""
 
-    async def work(parts: Engine) -> Reply:
-        status, before, limit = _paging(request)
+    async def work(parts: Engine, caller: Caller) -> Reply:
+        wanted, limit = _wanted(request)
         # One more than asked for tells whether there is another page.
-        found = await parts.orders.newest(status, before, limit + 1)
+        found = await parts.orders.newest(caller.account, wanted, limit + 1)
         records = found[:limit]
         cursor = str(records[-1].order_id) if len(found) > limit else None
         return _json(200, {"orders": [_show(record) for record in records], "nextCursor": cursor})
 
-    return _reply(work)
+    return _served(request, work)
 
 
 def quote(request: Request) -> Reply:
     """POST /api/quotes: what an order would get now."""
 
-    async def work(parts: Engine) -> Reply:
+    async def work(parts: Engine, _: Caller) -> Reply:
         return _json(200, await parts.quoter.quote(_body(request), request.headers.get("content-type")))
 
-    return _reply(work)
+    return _served(request, work)
 
 
-def tokens() -> Reply:
+def tokens(request: Request) -> Reply:
     """GET /api/tokens: the tokens that the market knows."""
 
-    async def work(parts: Engine) -> Reply:
+    async def work(parts: Engine, _: Caller) -> Reply:
         known = await parts.catalogue.refreshed()
         found = [{"symbol": token.symbol, "mint": token.mint, "decimals": token.decimals} for token in known.tokens]
         return _json(200, {"tokens": found})
 
-    return _reply(work)
+    return _served(request, work)
 
 
 def pools(request: Request) -> Reply:
     """GET /api/pools: pages of the market's pools, by address."""
 
-    async def work(parts: Engine) -> Reply:
+    async def work(parts: Engine, _: Caller) -> Reply:
         query = _query(request, {"cursor", "limit"})
         cursor, limit = query.get("cursor", ""), _limit(query)
         if cursor and not is_mint(cursor):
@@ -132,7 +147,7 @@ def pools(request: Request) -> Reply:
         after = page[-1].address if len(found) > limit else None
         return _json(200, {"pools": [_show_pool(pool, known) for pool in page], "nextCursor": after})
 
-    return _reply(work)
+    return _served(request, work)
 
 
 def health() -> Reply:
@@ -182,12 +197,29 @@ def _html() -> str:
 
 # Where it is not 400.
 _STATUSES: dict[type[ClientError], int] = {
+    Unauthorized: 401,
     NotFound: 404,
     KeyReused: 409,
+    NameReused: 409,
     TooLarge: 413,
     UnsupportedMediaType: 415,
     NoRoute: 422,
+    Limited: 429,
 }
+
+
+def _served(request: Request, work: Callable[[Engine, Caller], Awaitable[Reply]]) -> Reply:
+    """Run a request of somebody who is let in."""
+
+    async def authenticated(parts: Engine) -> Reply:
+        caller = await parts.authentication.caller(request.headers.get("authorization"))
+        try:
+            return await work(parts, caller)
+        except Limited as error:
+            parts.authentication.limited(caller, error.code)
+            raise
+
+    return _reply(authenticated)
 
 
 def _reply(work: Callable[[Engine], Awaitable[Reply]]) -> Reply:
@@ -198,7 +230,7 @@ def _reply(work: Callable[[Engine], Awaitable[Reply]]) -> Reply:
         try:
             return await work(parts)
         except ClientError as error:
-            return _json(_STATUSES.get(type(error), 400), {"error": str(error), "code": error.code})
+            return _refusal(error)
         except OrderInDoubt as error:
             body = {"error": str(error), "code": "outcome_unknown", "orderId": str(error.order_id)}
             return _json(UNAVAILABLE, body)
@@ -217,6 +249,18 @@ def _reply(work: Callable[[Engine], Awaitable[Reply]]) -> Reply:
             return _json(500, {"error": "the engine failed on this request", "code": "internal"})
 
     return parts.run(guarded())
+
+
+def _refusal(error: ClientError) -> Reply:
+    body = {"error": str(error), "code": error.code}
+    if isinstance(error, NameReused):
+        body["orderId"] = str(error.order_id)
+    reply = _json(_STATUSES.get(type(error), 400), body)
+    if isinstance(error, Unauthorized):
+        reply.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, Limited):
+        reply.headers["Retry-After"] = str(error.retry_after)
+    return reply
 
 
 def _json(status: int, body: dict[str, Any]) -> Reply:
@@ -255,16 +299,17 @@ def _limit(query: Mapping[str, str]) -> int:
     return int(limit)
 
 
-def _paging(request: Request) -> tuple[Status | None, UUID | None, int]:
-    query = _query(request, {"status", "cursor", "limit"})
+def _wanted(request: Request) -> tuple[Wanted, int]:
+    query = _query(request, {"status", "cursor", "limit", "clientOrderId"})
     status, cursor = query.get("status"), query.get("cursor")
     if status is not None and status not in set(Status):
         raise ClientError(Fault.INVALID_STATUS, f"status must be one of {', '.join(Status)}")
-    return (
-        Status(status) if status else None,
-        _uuid(cursor, "cursor", Fault.INVALID_CURSOR) if cursor else None,
-        _limit(query),
+    wanted = Wanted(
+        status=Status(status) if status else None,
+        before=_uuid(cursor, "cursor", Fault.INVALID_CURSOR) if cursor else None,
+        client_order_id=client_order_id(query.get("clientOrderId")),
     )
+    return wanted, _limit(query)
 
 
 def _show(record: OrderRecord) -> dict[str, Any]:
@@ -282,6 +327,7 @@ def _show(record: OrderRecord) -> dict[str, Any]:
         "failureReason": record.failure_reason,
         "txHash": record.tx_hash,
         "repeatOf": str(record.repeat_of) if record.repeat_of else None,
+        "clientOrderId": record.client_order_id,
         "createdAt": iso(record.created_at),
         "lastUpdate": iso(record.last_update),
     }

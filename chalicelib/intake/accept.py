@@ -4,19 +4,25 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from chalicelib.domain.account import Caller
 from chalicelib.domain.clock import Clock, Entropy, uuid7
-from chalicelib.domain.errors import Fault, KeyInDoubt, KeyReused, OrderInDoubt, OutcomeUnknown
+from chalicelib.domain.errors import Fault, KeyInDoubt, KeyReused, Limited, NameReused, OrderInDoubt, OutcomeUnknown
 from chalicelib.domain.message import Message, MessageQueue
-from chalicelib.domain.order import Accepted, Terms
+from chalicelib.domain.order import Accepted, Post
 from chalicelib.intake.validation import asked, idempotency_key
 from chalicelib.telemetry import Telemetry
 from chalicelib.venues.base import Catalogue
+
+LIMITS = {
+    Fault.RATE_LIMITED: "this account posts orders faster than it may, nothing was stored",
+    Fault.TOO_MANY_OPEN: "this account has as many orders under way as it may, nothing was stored",
+}
 
 
 class OrderStore(Protocol):
     """Where accepted orders are stored."""
 
-    async def accept(self, order_id: UUID, terms: Terms, ts: datetime, key: str | None) -> Accepted:
+    async def accept(self, order_id: UUID, post: Post, ts: datetime) -> Accepted:
         """Store an order and its first event, unless the key is held by an earlier one."""
         ...
 
@@ -41,18 +47,28 @@ class Intake:
         self._entropy = entropy
         self._telemetry = telemetry
 
-    async def accept(self, body: bytes, content_type: str | None, key_header: str | None) -> UUID:
-        """The id of the new order, or of the one that was stored under the same key.
+    async def accept(self, caller: Caller, body: bytes, content_type: str | None, key_header: str | None) -> UUID:
+        """The id of the caller's new order, or of the one that was stored under the same key.
 
-        Raises ClientError; Unavailable where nothing was stored; OrderInDoubt, with a key KeyInDoubt.
+        Raises ClientError, also Limited; Unavailable where nothing was stored; OrderInDoubt, with a key KeyInDoubt.
         """
         key = idempotency_key(key_header)
         wanted = await asked(body, content_type, self._catalogue)
+        post = Post(
+            account=caller.account,
+            terms=wanted.terms,
+            client_order_id=wanted.client_order_id,
+            idempotency_key=key,
+        )
         new_id = uuid7(self._clock, self._entropy)
         try:
-            accepted = await self._orders.accept(new_id, wanted, self._clock.now(), key)
+            accepted = await self._orders.accept(new_id, post, self._clock.now())
         except OutcomeUnknown as error:
             raise (KeyInDoubt() if key else OrderInDoubt(new_id)) from error
+        if accepted.limit:
+            raise Limited(accepted.limit, LIMITS[accepted.limit], accepted.retry_after)
+        if accepted.same_name:
+            raise NameReused(accepted.order_id)
         if not accepted.same_terms:
             raise KeyReused(
                 Fault.IDEMPOTENCY_KEY_REUSED,

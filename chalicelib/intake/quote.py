@@ -27,7 +27,7 @@ class Quoter:
         Raises ClientError; NoRoute with what venues and pools said, or with both numbers where the client's bound is
         missed; MarketUnavailable where no venue could be asked, and Unavailable where tokens can't be looked up.
         """
-        wanted = await asked(body, content_type, self._catalogue)
+        wanted = (await asked(body, content_type, self._catalogue)).terms
         # Without the client's bound, so that a route that misses it is told from none.
         unbound = replace(wanted, min_amount_out=0, max_amount_in=0)
         # No order has this id: it is the key of what is drawn for the attempt.

@@ -7,6 +7,8 @@ no power of ten is taken before its exponent is, and none passes through a float
 import re
 from decimal import Decimal
 
+import msgspec
+
 from chalicelib.domain.errors import ClientError, Fault, UnknownToken, UnsupportedMediaType
 from chalicelib.domain.order import Terms
 from chalicelib.domain.strict_json import Number, parse, quoted, refuse_unknown
@@ -20,10 +22,11 @@ DEFAULT_SLIPPAGE = Decimal("0.01")
 MAX_SLIPPAGE_DECIMALS = 24
 MAX_NUMBER_LENGTH = 64
 MAX_KEY_LENGTH = 255
+MAX_NAME_LENGTH = 64
 
 _TOKENS = ("tokenIn", "tokenOut")
 _AMOUNTS = ("amount", "amountOut")
-_FIELDS = (*_TOKENS, *_AMOUNTS, "slippageTolerance", "minAmountOut", "maxAmountIn")
+_FIELDS = (*_TOKENS, *_AMOUNTS, "slippageTolerance", "minAmountOut", "maxAmountIn", "clientOrderId")
 _ABSENT = (None, "")
 _JSON_TYPE = re.compile(r"(?:application|text)/json|application/[a-z0-9!#$&^_.+-]+\+json")
 # JSON's own grammar without the sign; [0-9] because \d takes the digits of every script.
@@ -43,20 +46,44 @@ def idempotency_key(header: str | None) -> str | None:
     )
 
 
-async def asked(body: bytes, content_type: str | None, market: Catalogue) -> Terms:
-    """The terms that the body of a POST asks for. Raises Unavailable where its tokens can't be looked up."""
+def client_order_id(value: object) -> str | None:
+    """The client's own name for an order; None where it gives none."""
+    if value is None:
+        return None
+    if isinstance(value, str) and len(value) <= MAX_NAME_LENGTH and _VISIBLE_ASCII.fullmatch(value):
+        return value
+    raise ClientError(
+        Fault.INVALID_CLIENT_ORDER_ID,
+        f"clientOrderId must be a string of 1 to {MAX_NAME_LENGTH} characters, all of them visible ASCII",
+    )
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What the body of a POST says."""
+
+    terms: Terms
+    client_order_id: str | None
+
+
+async def asked(body: bytes, content_type: str | None, market: Catalogue) -> Asked:
+    """What the body of a POST asks for. Raises Unavailable where its tokens can't be looked up."""
+    _check_content_type(content_type)
+    fields = parse(body, BODY_LIMIT)
     try:
-        return terms(body, content_type, market.tokens)
+        wanted = _terms(fields, market.tokens)
     except UnknownToken as error:
-        wanted = error.tokens
-    # A pool may have come since that trades them.
-    return terms(body, content_type, await market.refreshed(wanted))
+        # A pool may have come since that trades them.
+        wanted = _terms(fields, await market.refreshed(error.tokens))
+    return Asked(wanted, client_order_id(fields.get("clientOrderId")))
 
 
 def terms(body: bytes, content_type: str | None, tokens: Registry) -> Terms:
     """The terms that the body of a POST asks for, among known tokens."""
     _check_content_type(content_type)
-    fields = parse(body, BODY_LIMIT)
+    return _terms(parse(body, BODY_LIMIT), tokens)
+
+
+def _terms(fields: dict[str, object], tokens: Registry) -> Terms:
     amounts = [name for name in _AMOUNTS if fields.get(name) not in _ABSENT]
     if not amounts or any(fields.get(name) in _ABSENT for name in _TOKENS):
         raise ClientError(Fault.MISSING_FIELDS, "tokenIn, tokenOut, amount required")

@@ -12,7 +12,14 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from chalicelib.domain.clock import Clock
-from chalicelib.domain.errors import ConnectionLost, Contended, OutcomeUnknown, StatementRefused, Unavailable
+from chalicelib.domain.errors import (
+    ConnectionLost,
+    Contended,
+    Duplicate,
+    OutcomeUnknown,
+    StatementRefused,
+    Unavailable,
+)
 
 # The least that libpq takes.
 CONNECT_SECONDS = 2
@@ -28,6 +35,7 @@ PASSING = frozenset({"40P01", "40001"})
 PASSING_TRIES = 5
 # Lock timeout, statement timeout: had no effect.
 CONTENTION = PASSING | {"55P03", "57014"}
+UNIQUE_VIOLATION = "23505"
 # A session that the server ends says so with these; whether the statement took effect must be asked.
 SHUTDOWN_CLASSES = ("08", "57P")
 
@@ -178,7 +186,8 @@ class Database:
         if connection.broken or connection.closed or code is None or code.startswith(SHUTDOWN_CLASSES):
             await self.close()
             return ConnectionLost(f"database: {_first_line(error)}")
-        return StatementRefused(f"{code}: {_first_line(error)}")
+        refused = Duplicate if code == UNIQUE_VIOLATION else StatementRefused
+        return refused(f"{code}: {_first_line(error)}")
 
 
 async def _execute(

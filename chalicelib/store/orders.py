@@ -1,6 +1,6 @@
 """Orders: accepting, once for a key; showing, listing, claiming, and finding those whose message was lost."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,11 +8,12 @@ from uuid import UUID
 
 import msgspec
 
+from chalicelib.domain.account import Limits
 from chalicelib.domain.claim import LEASE_SECONDS, Claim, ClaimResult, OpenSubmission, Verdict
 from chalicelib.domain.clock import Clock, Entropy, uuid7
-from chalicelib.domain.errors import OutcomeUnknown, StatementRefused, Unavailable
+from chalicelib.domain.errors import Duplicate, Fault, OutcomeUnknown, StatementRefused, Unavailable
 from chalicelib.domain.lifecycle import TERMINAL, Status
-from chalicelib.domain.order import DEFAULT_ACCOUNT, DEFAULT_TYPE, Accepted, Terms
+from chalicelib.domain.order import DEFAULT_TYPE, Accepted, Post, Terms
 from chalicelib.domain.retry import MAX_CRASHES, MAX_LAST_RESORTS
 from chalicelib.store.database import Database
 from chalicelib.store.statements import load
@@ -43,56 +44,88 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
     tx_hash: str | None
     # The failed order that this one was placed anew for.
     repeat_of: UUID | None
+    client_order_id: str | None
     events: tuple[tuple[int, str, msgspec.Raw, str], ...] | None
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which orders a list shows: those older than `before`, of a status, of a name; all where it says nothing."""
+
+    status: Status | None = None
+    before: UUID | None = None
+    client_order_id: str | None = None
 
 
 class Orders:
     """The orders table, through one connection."""
 
-    def __init__(self, database: Database, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, database: Database, clock: Clock, entropy: Entropy, limits: Limits | None = None) -> None:
         self._database = database
         self._clock = clock
         self._entropy = entropy
+        # What each account is held to; None for none.
+        self._limits = limits
 
-    async def accept(self, order_id: UUID, terms: Terms, ts: datetime, key: str | None) -> Accepted:
-        """Store an order and its first event, unless the key is held by an earlier one.
+    async def accept(self, order_id: UUID, post: Post, ts: datetime) -> Accepted:
+        """Store an order and its first event, unless the key is held by an earlier one, or a limit is reached.
 
         A lost reply is made up for, or reported as OutcomeUnknown.
         """
+        key, name = post.idempotency_key, post.client_order_id
         params = {
             "id": order_id,
-            "payload": msgspec.json.encode(terms).decode(),
+            "payload": msgspec.json.encode(post.terms).decode(),
             "meta": FIRST_META,
             "ts": ts,
-            "account": DEFAULT_ACCOUNT,
+            "account": post.account,
+            "client_order_id": name,
             "type": DEFAULT_TYPE,
         }
-        if key is None:
-            await self._store("accept", params)
-            return Accepted(order_id=order_id)
-        params |= {"key": key, "digest": terms.digest(), "lifetime": KEY_SECONDS}
-        ((holder, same_terms, waiting),) = await self._store("accept_keyed", params)
-        return Accepted(order_id=holder, same_terms=same_terms, waiting=waiting)
-
-    async def _store(self, statement: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        statement = "accept"
+        if key is not None:
+            statement = "accept_keyed"
+            params |= {"key": key, "digest": post.terms.digest(name), "lifetime": KEY_SECONDS}
+        if self._limits is not None:
+            statement += "_limited"
+            params |= {"gap": self._limits.gap, "slack": self._limits.slack, "most_open": self._limits.most_open}
         try:
-            return await self._database.fetch(_SQL[statement], params)
+            return await self._store(statement, params)
+        except Duplicate:
+            named = await self._database.insist(_SQL["named"], {"account": post.account, "client_order_id": name})
+            if not named:
+                raise
+            # Its own, where a first run of the statement ended beside the second.
+            return Accepted(order_id=named[0][0], same_name=named[0][0] != order_id)
+
+    async def _store(self, statement: str, params: Mapping[str, Any]) -> Accepted:
+        try:
+            return _accepted(statement, params, await self._database.fetch(_SQL[statement], params))
         except OutcomeUnknown as lost:
             try:
                 # Where the first statement took effect, or still does, this one waits for it and changes nothing.
-                return await self._database.fetch(_SQL[statement], params, seconds=ASK_SECONDS)
+                rows = await self._database.fetch(_SQL[statement], params, seconds=ASK_SECONDS)
+            except Duplicate:
+                raise
             except (Unavailable, StatementRefused):
                 raise lost from None
+            accepted = _accepted(statement, params, rows)
+            if accepted.limit:
+                # The first may have had the last token, or get one yet.
+                raise
+            return accepted
 
-    async def show(self, order_id: UUID) -> OrderRecord | None:
-        """One order with its events."""
-        rows = await self._database.insist(_SQL["show"], {"id": order_id})
+    async def show(self, order_id: UUID, account: str) -> OrderRecord | None:
+        """One order of an account, with its events."""
+        rows = await self._database.insist(_SQL["show"], {"id": order_id, "account": account})
         return _record(rows[0]) if rows else None
 
-    async def newest(self, status: Status | None, before: UUID | None, limit: int) -> list[OrderRecord]:
-        """A page of orders, newest first, that are older than `before`."""
+    async def newest(self, account: str, wanted: Wanted, limit: int) -> list[OrderRecord]:
+        """A page of an account's orders, newest first."""
+        status, name = wanted.status, wanted.client_order_id
         statement = "newest" if status is None else "newest_ended" if status in TERMINAL else "newest_living"
-        params = {"status": status, "before": before or _NEWEST, "limit": limit}
+        params = {"account": account, "status": status, "before": wanted.before or _NEWEST, "limit": limit}
+        if name is not None:
+            statement, params = "newest_named", params | {"client_order_id": name}
         return [_record(row) for row in await self._database.insist(_SQL[statement], params)]
 
     async def claim(
@@ -171,6 +204,19 @@ class Orders:
         return str(rows[0][0])
 
 
+def _accepted(statement: str, params: Mapping[str, Any], rows: list[tuple[Any, ...]]) -> Accepted:
+    holder: Sequence[Any] = rows[0] if rows else ()
+    if statement.endswith("_limited"):
+        stored, room, wait, *holder = rows[0]
+        if not stored:
+            limit = Fault.RATE_LIMITED if room is None else Fault.TOO_MANY_OPEN
+            return Accepted(order_id=params["id"], limit=limit, retry_after=wait)
+    if not holder:
+        return Accepted(order_id=params["id"])
+    order_id, same_terms, waiting = holder
+    return Accepted(order_id=order_id, same_terms=same_terms, waiting=waiting)
+
+
 def _claim_result(row: tuple[Any, ...]) -> ClaimResult:
     order_id, verdict, crashes, open_tx, wait, token, payload, status, attempts, *rest = row
     last_seq, last_update, timeline, parked, bound = rest
@@ -202,7 +248,7 @@ def _timeline(text: str) -> tuple[tuple[Status, int], ...]:
 
 
 def _record(row: tuple[Any, ...]) -> OrderRecord:
-    order_id, payload, status, created_at, last_update, attempts, failure_reason, tx_hash, repeat_of, events = row
+    order_id, payload, status, created_at, last_update, attempts, failure_reason, tx_hash, repeat_of, name, events = row
     return OrderRecord(
         order_id=order_id,
         terms=Terms.read(payload),
@@ -213,5 +259,6 @@ def _record(row: tuple[Any, ...]) -> OrderRecord:
         failure_reason=failure_reason,
         tx_hash=tx_hash,
         repeat_of=repeat_of,
+        client_order_id=name,
         events=msgspec.json.decode(events, type=tuple[tuple[int, str, msgspec.Raw, str], ...]) if events else None,
     )

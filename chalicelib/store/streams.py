@@ -8,7 +8,7 @@ import msgspec
 
 from chalicelib.domain.errors import OutcomeUnknown
 from chalicelib.domain.event import Event
-from chalicelib.domain.subscription import Lease, Opened, Release
+from chalicelib.domain.subscription import Admitted, Lease, Opened, Release, Shown
 from chalicelib.store.database import Database
 from chalicelib.store.statements import load
 
@@ -35,9 +35,18 @@ class Streams:
         self._first_to_look_at = ""
 
     async def connect(self, connection_id: str, first_frame: str | None) -> None:
-        """Remember a socket that is opening, and the bind that came with it."""
+        """Remember anybody's socket that is opening, and the bind that came with it."""
         params = {"id": connection_id, "first_frame": first_frame, "lifetime": CONNECTION_SECONDS}
         await self._database.insist(_SQL["connect"], params)
+
+    async def admit(self, connection_id: str, first_frame: str | None, shown: Shown, most: int) -> Admitted:
+        """The same for a socket whose key or ticket must be valid, one of at most so many of its account."""
+        params = {"id": connection_id, "first_frame": first_frame, "lifetime": CONNECTION_SECONDS, "most": most}
+        if shown.ticket is None:
+            rows = await self._database.insist(_SQL["connect_with_key"], params | {"key_prefix": shown.key_prefix})
+        else:
+            rows = await self._database.insist(_SQL["connect_with_ticket"], params | {"digest": shown.ticket})
+        return Admitted(*rows[0])
 
     async def open(self, connection_id: str) -> Opened | None:
         """The socket takes frames from now on; None where it is unknown."""
@@ -48,9 +57,9 @@ class Streams:
         """The socket is closed."""
         await self._database.insist(_SQL["forget"], {"id": connection_id})
 
-    async def log_length(self, order_id: UUID) -> int | None:
-        """How many events an order has; None where there is no such order."""
-        rows = await self._database.insist(_SQL["log_length"], {"id": order_id})
+    async def log_length(self, order_id: UUID, account: str) -> int | None:
+        """How many events an account's order has; None where it has no such order."""
+        rows = await self._database.insist(_SQL["log_length"], {"id": order_id, "account": account})
         return rows[0][0] if rows else None
 
     async def bind(self, connection_id: str, order_id: UUID, after_seq: int, *, first: bool) -> bool:

@@ -3,19 +3,23 @@
 from typing import Protocol
 from uuid import UUID
 
+from chalicelib.domain.account import Caller
 from chalicelib.domain.clock import Clock
+from chalicelib.domain.credentials import digest, is_ticket
 from chalicelib.domain.errors import (
     ClientError,
     ConnectionGone,
     Fault,
+    Limited,
     NotFound,
     PushError,
     StatementRefused,
+    Unauthorized,
     Unavailable,
 )
 from chalicelib.domain.event import Publishing, error_bytes
 from chalicelib.domain.message import Message, MessageQueue, delivery_body
-from chalicelib.domain.subscription import Opened
+from chalicelib.domain.subscription import Admitted, Opened, Shown
 from chalicelib.streaming.protocol import Bind, from_query, parse
 from chalicelib.streaming.publisher import OPENING_SECONDS, Pusher
 from chalicelib.telemetry import Telemetry
@@ -26,13 +30,36 @@ ERROR_TRIES = 3
 ERROR_PAUSE_SECONDS = 0.3
 # The gateway delivers to a socket only once $connect has returned.
 FIRST_DELIVERY_SECONDS = 1
+# After so long another socket may have been closed.
+SOCKET_RETRY_SECONDS = 2
+
+
+class Authenticating(Protocol):
+    """Who knows callers by their keys."""
+
+    @property
+    def required(self) -> bool:
+        """Whether a key is asked for."""
+        ...
+
+    async def caller(self, authorization: str | None) -> Caller:
+        """Whoever gives this Authorization header. Raises Unauthorized; Unavailable where that can't be found out."""
+        ...
+
+    def refused(self, reason: str, **details: object) -> Unauthorized:
+        """What to raise for a caller that is not let in; the log is told why."""
+        ...
 
 
 class SocketStore(Protocol):
     """Where sockets and what they follow are kept."""
 
     async def connect(self, connection_id: str, first_frame: str | None) -> None:
-        """Remember a socket that is opening, and the bind that came with it."""
+        """Remember anybody's socket that is opening, and the bind that came with it."""
+        ...
+
+    async def admit(self, connection_id: str, first_frame: str | None, shown: Shown, most: int) -> Admitted:
+        """The same for a socket whose key or ticket must be valid, one of at most so many of its account."""
         ...
 
     async def open(self, connection_id: str) -> Opened | None:
@@ -43,8 +70,8 @@ class SocketStore(Protocol):
         """The socket is closed."""
         ...
 
-    async def log_length(self, order_id: UUID) -> int | None:
-        """How many events an order has; None where there is no such order."""
+    async def log_length(self, order_id: UUID, account: str) -> int | None:
+        """How many events an account's order has; None where it has no such order."""
         ...
 
     async def bind(self, connection_id: str, order_id: UUID, after_seq: int, *, first: bool) -> bool:
@@ -67,6 +94,8 @@ class Sockets:
         self,
         *,
         store: SocketStore,
+        authentication: Authenticating,
+        most_sockets: int,
         pusher: Pusher,
         publisher: Publishing,
         deliveries: MessageQueue,
@@ -74,16 +103,29 @@ class Sockets:
         telemetry: Telemetry,
     ) -> None:
         self._store = store
+        self._authentication = authentication
+        # Of an account.
+        self._most_sockets = most_sockets
         self._pusher = pusher
         self._publisher = publisher
         self._deliveries = deliveries
         self._clock = clock
         self._telemetry = telemetry
 
-    async def connected(self, connection_id: str, order_id: str | None, after_seq: str | None) -> None:
-        """A socket is opening. A bind in its query string is served as soon as the gateway delivers to it."""
+    async def connected(
+        self,
+        connection_id: str,
+        order_id: str | None,
+        after_seq: str | None,
+        authorization: str | None = None,
+        ticket: str | None = None,
+    ) -> None:
+        """A socket is opening. A bind in its query string is served as soon as the gateway delivers to it.
+
+        Raises Unauthorized, or Limited where its account has as many as it may.
+        """
         first_frame = from_query(order_id, after_seq)
-        await self._store.connect(connection_id, first_frame)
+        await self._admit(connection_id, first_frame, authorization, ticket)
         if first_frame is not None:
             # Refused, it waits for the client's first frame or the sweep.
             await self._deliveries.send([Message(delivery_body(connection_id), FIRST_DELIVERY_SECONDS)])
@@ -92,8 +134,8 @@ class Sockets:
         """The client sent a frame; no push is begun that could outlast `seconds`."""
         end = self._clock.monotonic() + seconds
         try:
-            await self._open(connection_id)
-            await self._bind(connection_id, parse(text), first=False)
+            account = await self._open(connection_id)
+            await self._bind(connection_id, account, parse(text), first=False)
         except ClientError as error:
             await self._tell(connection_id, str(error), error.code)
         except (Unavailable, StatementRefused) as error:
@@ -125,15 +167,41 @@ class Sockets:
         """The socket is closed."""
         await self._store.forget(connection_id)
 
-    async def _open(self, connection_id: str) -> None:
-        """The gateway delivers to the socket now; serve the bind that came with the connect."""
-        opened = await self._store.open(connection_id)
-        if opened is None or opened.first_frame is None:
+    async def _admit(
+        self, connection_id: str, first_frame: str | None, authorization: str | None, ticket: str | None
+    ) -> None:
+        """Remember a socket of whoever may open one."""
+        authentication = self._authentication
+        if not authentication.required:
+            await self._store.connect(connection_id, first_frame)
             return
-        try:
-            await self._bind(connection_id, parse(opened.first_frame), first=True)
-        except ClientError as error:
-            await self._refuse_first(connection_id, error, opening=opened.age < OPENING_SECONDS)
+        if authorization is None and ticket is not None:
+            if not is_ticket(ticket):
+                raise authentication.refused("no ticket")
+            shown = Shown(ticket=digest(ticket))
+        else:
+            caller = await authentication.caller(authorization)
+            shown = Shown(key_prefix=caller.key_prefix)
+        admitted = await self._store.admit(connection_id, first_frame, shown, self._most_sockets)
+        if admitted.account is None:
+            reason = "revoked" if shown.key_prefix else "ticket unknown, spent or expired"
+            raise authentication.refused(reason, prefix=shown.key_prefix)
+        if not admitted.opened:
+            raise Limited(
+                Fault.TOO_MANY_SOCKETS, "this account has as many sockets open as it may", SOCKET_RETRY_SECONDS
+            )
+
+    async def _open(self, connection_id: str) -> str | None:
+        """The gateway delivers to the socket now; serve the bind that came with the connect. Returns whose it is."""
+        opened = await self._store.open(connection_id)
+        if opened is None:
+            return None
+        if opened.first_frame is not None:
+            try:
+                await self._bind(connection_id, opened.account, parse(opened.first_frame), first=True)
+            except ClientError as error:
+                await self._refuse_first(connection_id, error, opening=opened.age < OPENING_SECONDS)
+        return opened.account
 
     async def _refuse_first(self, connection_id: str, error: ClientError, *, opening: bool) -> None:
         """Tell why the bind that came with the connect is not served; it stays stored until that is told."""
@@ -149,8 +217,10 @@ class Sockets:
         else:
             await self._store.drop_first(connection_id)
 
-    async def _bind(self, connection_id: str, bind: Bind, *, first: bool) -> None:
-        length = await self._store.log_length(bind.order_id)
+    async def _bind(self, connection_id: str, account: str | None, bind: Bind, *, first: bool) -> None:
+        if account is None:
+            raise _unknown_socket()
+        length = await self._store.log_length(bind.order_id, account)
         if length is None:
             raise NotFound(Fault.UNKNOWN_ORDER, f"no order has the id {bind.order_id}")
         if bind.after_seq > length:
@@ -159,10 +229,7 @@ class Sockets:
             )
         bound = await self._store.bind(connection_id, bind.order_id, bind.after_seq, first=first)
         if not bound and not first:
-            raise ClientError(
-                Fault.TOO_MANY_ORDERS,
-                "this socket follows as many orders as it may, or is not known any more: open another",
-            )
+            raise _unknown_socket()
         self._publisher.notify([bind.order_id])
 
     async def _tell(self, connection_id: str, message: str, code: str) -> None:
@@ -179,3 +246,9 @@ class Sockets:
                 self._telemetry.failure("error frame not delivered yet", error, connectionId=connection_id)
             else:
                 return
+
+
+def _unknown_socket() -> ClientError:
+    return ClientError(
+        Fault.TOO_MANY_ORDERS, "this socket follows as many orders as it may, or is not known any more: open another"
+    )

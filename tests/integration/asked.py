@@ -10,7 +10,9 @@ from chalicelib import bootstrap, settings
 from chalicelib.bootstrap import Engine, real
 from chalicelib.store.statements import load
 
-NAMES = {text: name for room in ("ledger", "orders", "pools", "streams") for name, text in load(room).items()}
+NAMES = {
+    text: name for room in ("accounts", "ledger", "orders", "pools", "streams") for name, text in load(room).items()
+}
 WORK, PUBLISHING = "order-engine work", "order-engine publishing"
 
 

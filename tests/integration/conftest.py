@@ -15,6 +15,7 @@ from chalicelib.venues.pools.directory import SANDBOX, accounts_in
 from local.migrate import migrate
 from local.postgres import Postgres, ephemeral
 from tests.integration.gateway import Gateway
+from tests.integration.keyed import Account, account
 from tests.integration.live import Container, container
 from tests.integration.node import Node, running
 from tests.integration.operators import Operator
@@ -169,3 +170,20 @@ def chain(node: Node, node_loop: LoopThread, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("SOLANA_RPC_URL", node_loop.run(serving.__aenter__()))
     yield node
     node_loop.run(serving.__aexit__(None, None, None))
+
+
+@pytest.fixture
+def keyed(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """An engine that requires keys."""
+    monkeypatch.setenv("AUTH", "required")
+    return rig
+
+
+@pytest.fixture
+def alice(keyed: Rig, operate: Operator) -> Account:
+    return account(keyed, operate, "alice")
+
+
+@pytest.fixture
+def bob(keyed: Rig, operate: Operator) -> Account:
+    return account(keyed, operate, "bob")

@@ -48,9 +48,10 @@ class Request:
         content_type: str | None = "application/json",
         query: dict[str, str] | None = None,
         key: str | None = None,
+        authorization: str | None = None,
     ) -> None:
         self.raw_body = body
-        headers = {"content-type": content_type, "idempotency-key": key}
+        headers = {"content-type": content_type, "idempotency-key": key, "authorization": authorization}
         self.headers = {name: value for name, value in headers.items() if value is not None}
         self.query_params = query
 
@@ -153,7 +154,7 @@ class Rig:
         return order_id
 
     def show(self, order_id: str) -> dict[str, Any]:
-        shown: dict[str, Any] = json.loads(rest.order(order_id).body)
+        shown: dict[str, Any] = json.loads(rest.order(Request(), order_id).body)
         return shown
 
     def connect(self, order_id: str | None = None, **query: str) -> str:
@@ -163,6 +164,12 @@ class Rig:
             query["orderId"] = order_id
         assert self.socket_event("CONNECT", connection_id, query=query or None) == {"statusCode": 200}
         return connection_id
+
+    def connecting(self, connection_id: str, headers: dict[str, str], query: dict[str, str]) -> int:
+        """The status that a connect with these headers is answered with."""
+        answered = self.socket_event("CONNECT", connection_id, query=query or None, headers=headers)
+        status: int = answered["statusCode"]
+        return status
 
     def send(self, connection_id: str, frame: Any) -> None:
         """A frame from the client."""
@@ -176,13 +183,20 @@ class Rig:
         return connection_id
 
     def socket_event(
-        self, kind: str, connection_id: str, *, query: dict[str, str] | None = None, body: str | None = None
+        self,
+        kind: str,
+        connection_id: str,
+        *,
+        query: dict[str, str] | None = None,
+        body: str | None = None,
+        **more: Any,
     ) -> dict[str, Any]:
         return websocket.handle(
             {
                 "requestContext": {"connectionId": connection_id, "eventType": kind},
                 "queryStringParameters": query,
                 "body": body,
+                **more,
             }
         )
 

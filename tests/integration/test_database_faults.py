@@ -130,7 +130,7 @@ def test_a_database_that_is_not_there_is_answered_with_503(rig: Rig, monkeypatch
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:9/none")
     for reply in (
         rest.execute(Request(BODY)),
-        rest.order("0190f3c4-8a1e-7b2c-9d3e-4f5061728394"),
+        rest.order(Request(), "0190f3c4-8a1e-7b2c-9d3e-4f5061728394"),
         rest.orders(Request()),
     ):
         assert (reply.status, json.loads(reply.body)["code"]) == (503, "unavailable")

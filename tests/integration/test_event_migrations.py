@@ -31,8 +31,9 @@ def database_url(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyP
     """A database as the release before left it, but for what today's engine writes and later migrations add."""
     for path in sorted(MIGRATIONS.glob("*.sql"))[:6]:
         shutil.copy(path, tmp_path)
-    pools = (MIGRATIONS / "0013_pools.sql").read_text()
-    (tmp_path / "0013_pools.sql").write_text(re.sub("depends: .*", "depends: 0006_repeats", pools))
+    for name in ("0013_pools", "0014_accounts"):
+        later = (MIGRATIONS / f"{name}.sql").read_text()
+        (tmp_path / f"{name}.sql").write_text(re.sub("depends: .*", "depends: 0006_repeats", later))
     name = f"before_{uuid4().hex[:12]}"
     with monkeypatch.context() as patched:
         patched.setattr("local.migrate.MIGRATIONS", tmp_path)

@@ -31,6 +31,8 @@ class Emulator:
 
     received: list[web.Request] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
+    # Whether whoever gives no key is refused.
+    keys: bool = False
     under_way: int = 0
     most: int = 0
     released: asyncio.Event = field(default_factory=asyncio.Event)
@@ -49,6 +51,8 @@ class Emulator:
         self.most = max(self.most, self.under_way)
         await (self.released.wait() if "hold" in request.query else asyncio.sleep(0.02))
         self.under_way -= 1
+        if self.keys and "Authorization" not in request.headers:
+            return web.json_response({"code": "unauthorized"}, status=401, headers={"WWW-Authenticate": "Bearer"})
         if "fail" in request.query:
             kind = {"x-amzn-ErrorType": "InternalServerErrorException"}
             return web.json_response({"message": "Internal server error"}, status=502, headers=kind)
@@ -63,7 +67,9 @@ class Emulator:
             return web.Response(status=int(request.query["refuse"]))
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        await socket.send_json({"query": request.rel_url.raw_query_string, "client": request.headers.get("X-Client")})
+        await socket.send_json(
+            {"query": request.rel_url.raw_query_string, "client": ", ".join(request.headers.getall("X-Client", []))}
+        )
         async for message in socket:
             if message.type is WSMsgType.BINARY:
                 await socket.send_bytes(message.data)
@@ -255,8 +261,9 @@ async def test_calls_beyond_those_that_may_wait_are_told_to_come_again(gateway: 
 
 
 async def test_frames_pass_both_ways(client: aiohttp.ClientSession) -> None:
-    async with client.ws_connect(f"{EXECUTE}?orderId=1&x=%20", headers={"X-Client": "mine"}) as socket:
-        assert await socket.receive_json() == {"query": "orderId=1&x=%20", "client": "mine"}
+    headers = [("X-Client", "mine"), ("X-Client", "too")]
+    async with client.ws_connect(f"{EXECUTE}?orderId=1&x=%20", headers=headers) as socket:
+        assert await socket.receive_json() == {"query": "orderId=1&x=%20", "client": "mine, too"}
         await socket.send_str("text ✓")
         assert (await socket.receive()).data == "text ✓"
         await socket.send_bytes(b"\x00\xff")
@@ -302,6 +309,29 @@ async def test_a_connect_that_the_engine_could_not_serve_is_unavailable(
     with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
         await client.ws_connect(f"{EXECUTE}?refuse={status}")
     assert refusal.value.status == 503
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_connect_without_a_key_is_refused_as_the_engine_refuses_a_call(
+    client: aiohttp.ClientSession, seen: Emulator, status: int
+) -> None:
+    seen.keys = True
+    async with client.get(EXECUTE, params={"refuse": status}, headers={"Upgrade": "websocket"}) as reply:
+        assert await told(reply) == (401, {"code": "unauthorized"})
+        assert reply.headers["WWW-Authenticate"] == "Bearer"
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+        await client.ws_connect(f"{EXECUTE}?refuse={status}")
+    assert refusal.value.status == 401
+
+
+async def test_a_connect_that_is_refused_with_a_key_that_is_valid_may_come_again(
+    client: aiohttp.ClientSession, seen: Emulator
+) -> None:
+    seen.keys = True
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+        await client.ws_connect(f"{EXECUTE}?refuse=403", headers={"Authorization": "Bearer valid"})
+    assert refusal.value.status == 503
+    assert seen.received[-1].headers["Authorization"] == "Bearer valid"
 
 
 async def test_any_other_refused_connect_keeps_its_status(client: aiohttp.ClientSession) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from app import app
 from chalicelib import bootstrap
+from chalicelib.domain.account import Caller
 from chalicelib.domain.lifecycle import Status
 from chalicelib.domain.token import ANY
 from chalicelib.handlers import rest
@@ -58,6 +59,7 @@ def rival(body: bytes = BODY) -> dict[str, Any]:
         "meta": '{"bound":true}',
         "ts": datetime.now(UTC),
         "account": "default",
+        "client_order_id": None,
         "type": "market",
         "key": KEY,
         "digest": wanted.digest(),
@@ -321,7 +323,7 @@ def test_of_many_at_once_one_stores_the_order(rig: Rig) -> None:
     containers = [rig.container() for _ in range(4)]
     for at in range(10):
         works: list[Future[UUID]] = [
-            asyncio.run_coroutine_threadsafe(each.intake.accept(BODY, None, f"key-{at}"), each.loop.loop)
+            asyncio.run_coroutine_threadsafe(each.intake.accept(Caller(), BODY, None, f"key-{at}"), each.loop.loop)
             for each in containers
         ]
         assert len({work.result(SECONDS) for work in works}) == 1
@@ -357,7 +359,7 @@ def test_who_asks_after_a_lost_reply_may_find_that_another_has_won(rig: Rig) -> 
     stop = Stop(container, container.work, 1, after=False)
     # The first run never arrives, and the second one stands still before it is sent.
     lost = lose_reply(container.work, 1, after=False)
-    work = asyncio.run_coroutine_threadsafe(container.intake.accept(BODY, None, KEY), container.loop.loop)
+    work = asyncio.run_coroutine_threadsafe(container.intake.accept(Caller(), BODY, None, KEY), container.loop.loop)
     assert stop.wait(work)
     winner = post()
     stop.release()

@@ -2,8 +2,9 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,6 +22,7 @@ from tests.integration.rig import Rig, eventually
 from tests.simulation.postgres import LOCK_SECONDS
 
 ORDERS, STREAMS, LEDGER, OPERATIONS = load("orders"), load("streams"), load("ledger"), load("operations")
+ACCOUNTS = load("accounts")
 FILLED = 20_000
 # What the statements of sql/orders.sql write to an order after it was accepted.
 WRITTEN = {"status", "last_update", "attempts", "failure_reason", "tx_hash", "claim_token", "crashes", "last_seq"}
@@ -73,6 +75,25 @@ def test_migrations_are_numbered_without_gaps_and_depend_on_the_one_before() -> 
         found = re.search(r"^-- depends:[ \t]*(\S*)$", path.read_text(), re.MULTILINE)
         assert found, path.name
         assert found[1] == (before.stem if before else "")
+
+
+def test_what_there_was_before_accounts_belongs_to_the_default_one(
+    empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in sorted(MIGRATIONS.glob("*.sql")):
+        if path.stem < "0015":
+            shutil.copy(path, tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr("local.migrate.MIGRATIONS", tmp_path)
+        migrate(empty_url)
+    with psycopg.connect(empty_url, autocommit=True) as connection:
+        connection.execute("INSERT INTO idempotency_keys VALUES ('k', gen_random_uuid(), '', now())")
+        connection.execute("INSERT INTO connections (id, connected_at, expires_at) VALUES ('c', now(), now())")
+        migrate(empty_url)
+        # The release before goes on opening sockets.
+        connection.execute("INSERT INTO connections (id, connected_at, expires_at) VALUES ('d', now(), now())")
+        owned = "SELECT account FROM idempotency_keys UNION ALL SELECT account FROM connections"
+        assert connection.execute(owned).fetchall() == [("default",)] * 3
 
 
 def test_transitions_before_the_last_stay_heap_only(rig: Rig) -> None:
@@ -150,7 +171,8 @@ def scans(plan: dict[str, Any]) -> list[tuple[str, str]]:
 
 def test_statements_find_their_rows_by_index(filled: Rig) -> None:
     ids = [row[0] for row in filled.sql("SELECT id FROM orders LIMIT 10")]
-    newest = {"before": UUID(int=2**128 - 1), "limit": 20}
+    newest = {"account": "default", "before": UUID(int=2**128 - 1), "limit": 20}
+    socket = {"id": "c", "first_frame": None, "lifetime": 60, "most": 1000}
     entry = {"order_id": str(ids[0]), "claim_token": 0, "base_seq": 5, "last_seq": 5, "status": "pending", "events": []}
     cases: dict[str, tuple[str, dict[str, Any]]] = {
         "claim": (
@@ -162,14 +184,37 @@ def test_statements_find_their_rows_by_index(filled: Rig) -> None:
         "due_parked": (ORDERS["due_parked"], {"limit": 100, "most_crashes": 6}),
         "accept_keyed": (
             ORDERS["accept_keyed"],
-            {"id": uuid4(), "payload": "{}", "meta": "{}", "ts": None, "account": "", "type": ""}
+            {
+                "id": uuid4(),
+                "payload": "{}",
+                "meta": "{}",
+                "ts": None,
+                "account": "",
+                "client_order_id": "x",
+                "type": "",
+            }
             | {"key": "x", "digest": b"", "lifetime": 1},
         ),
+        "accept_keyed_limited": (
+            ORDERS["accept_keyed_limited"],
+            {"id": uuid4(), "payload": "{}", "meta": "{}", "ts": None, "account": "default", "type": ""}
+            | {"client_order_id": "x", "key": "x", "digest": b"", "lifetime": 1}
+            | {"gap": timedelta(seconds=1), "slack": timedelta(seconds=1), "most_open": 10_000},
+        ),
+        "key": (ACCOUNTS["key"], {"prefix": "x", "digest": b"", "used": 0, "refused": 0, "reason": None}),
+        "issue": (
+            ACCOUNTS["issue"],
+            {"digest": b"", "account": "default", "key_prefix": "x", "lifetime": 60, "most": 10},
+        ),
+        "connect_with_key": (STREAMS["connect_with_key"], socket | {"key_prefix": "x"}),
+        "connect_with_ticket": (STREAMS["connect_with_ticket"], socket | {"digest": b""}),
         "expire_keys": (ORDERS["expire_keys"], {"most": 20_000}),
         "newest": (ORDERS["newest"], newest),
         "newest_living": (ORDERS["newest_living"], newest | {"status": "pending"}),
         "newest_ended": (ORDERS["newest_ended"], newest | {"status": "failed"}),
-        "show": (ORDERS["show"], {"id": ids[0]}),
+        "show": (ORDERS["show"], {"id": ids[0], "account": "default"}),
+        "newest_named": (ORDERS["newest_named"], newest | {"status": None, "client_order_id": "x"}),
+        "named": (ORDERS["named"], {"account": "default", "client_order_id": "x"}),
         "submission": (ORDERS["submission"], {"tx_id": "x"}),
         "write": (ORDERS["write_transitions"], {"entries": json.dumps([entry])}),
         "ask": (ORDERS["ask_transitions"], {"ids": ids}),

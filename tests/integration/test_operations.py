@@ -185,12 +185,13 @@ def test_a_repeat_is_a_new_order_on_the_old_terms(rig: Rig, operate: Operator) -
     repeat = text.split()[-1]
     assert (status, text) == (0, f"order {order_id} is repeated as {repeat}\n")
     assert rig.bodies("orders") == [repeat]
+    assert rig.row(repeat)["account"] == "alice"
+    rig.sql("UPDATE orders SET account = 'default'")
     shown = rig.show(repeat)
     assert shown["repeatOf"] == order_id
     terms = ("tokenIn", "tokenOut", "amount", "slippageTolerance")
     assert [shown[name] for name in terms] == [before[name] for name in terms] == ["SOL", "FAIL", "1.25", "0.03"]
     assert (shown["status"], shown["attempts"], shown["failureReason"]) == ("pending", 0, None)
-    assert rig.row(repeat)["account"] == "alice"
     # The old order stays what it was.
     assert rig.show(order_id) == before
     assert before["repeatOf"] is None

@@ -43,7 +43,7 @@ def body(**fields: Any) -> bytes:
 
 
 def listed(name: str, **query: str) -> dict[str, Any]:
-    reply = rest.pools(Request(query=query)) if name == "pools" else rest.tokens()
+    reply = rest.pools(Request(query=query)) if name == "pools" else rest.tokens(Request())
     assert reply.status == 200, reply.body
     found: dict[str, Any] = json.loads(reply.body)
     return found

@@ -61,7 +61,7 @@ def listed() -> dict[str, int]:
 
 def unnamed_tokens() -> list[str]:
     """The mints that only pools name."""
-    return [token["mint"] for token in json.loads(rest.tokens().body)["tokens"] if not token["symbol"]]
+    return [token["mint"] for token in json.loads(rest.tokens(Request()).body)["tokens"] if not token["symbol"]]
 
 
 # Whose pools are traded.
@@ -165,7 +165,7 @@ def test_a_directory_without_a_pool_is_told_to_clients_in_general_and_to_operato
     choose(tmp_path)
     # A token that only its pools could tell.
     unlisted = Request(json.dumps(SOL_TO_USDC | {"tokenIn": "2" * 44}).encode())
-    for asked in (rest.tokens, lambda: rest.pools(Request()), lambda: rest.execute(unlisted), quoted):
+    for asked in (lambda: rest.tokens(Request()), lambda: rest.pools(Request()), lambda: rest.execute(unlisted), quoted):
         reply = asked()
         assert (reply.status, "Retry-After" in reply.headers) == (503, True)
         assert json.loads(reply.body) == {
@@ -183,7 +183,7 @@ def test_a_directory_without_a_pool_is_told_to_clients_in_general_and_to_operato
     (tmp_path / "notes.json").unlink()
     holding(tmp_path, ONE)
     assert (rest.health().status, json.loads(rest.health().body)["market"]) == (200, {"ready": True})
-    assert rest.tokens().status == 200
+    assert rest.tokens(Request()).status == 200
 
 
 # A node that can't be asked.

@@ -114,7 +114,7 @@ def test_an_order_shows_the_amounts_that_it_was_given(rig: Rig, posted: dict[str
 )
 def test_an_order_that_is_not_there_is_refused(rig: Rig, order_id: str, status: int, code: str) -> None:
     assert rig.messages("orders") == 0
-    reply = rest.order(order_id)
+    reply = rest.order(Request(), order_id)
     assert (reply.status, json.loads(reply.body)["code"]) == (status, code)
 
 
@@ -174,7 +174,7 @@ def test_a_bad_query_is_refused_by_name(rig: Rig, query: dict[str, str], code: s
 
 def test_the_simulated_market_has_the_files_tokens_and_no_pools(rig: Rig) -> None:
     rig.post(tokenOut="FOO")
-    tokens = json.loads(rest.tokens().body)["tokens"]
+    tokens = json.loads(rest.tokens(Request()).body)["tokens"]
     assert tokens[0] == {"symbol": "SOL", "mint": "So11111111111111111111111111111111111111112", "decimals": 9}
     assert len({token["mint"] for token in tokens}) == len(tokens)
     assert "FOO" not in {token["symbol"] for token in tokens}

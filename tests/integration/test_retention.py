@@ -308,7 +308,7 @@ def test_statements_read_the_partition_of_their_order_and_no_other(rig: Rig, mod
     rig.sql("INSERT INTO subscriptions (connection_id, order_id, last_seq) VALUES (%s, %s, 0)", socket, order_id)
     ids, holder = [order_id], "00000000-0000-0000-0000-000000000001"
     cases: dict[str, tuple[str, dict[str, Any]]] = {
-        "show": (ORDERS["show"], {"id": order_id}),
+        "show": (ORDERS["show"], {"id": order_id, "account": "default"}),
         "case": (OPERATIONS["case"], {"id": order_id, "gap": 60, "most": 10}),
         "claim": (
             ORDERS["claim"],

@@ -148,7 +148,7 @@ MUTATIONS = (
         Sockets._bind,
         "nobody pushes order",
         {
-            "        )\n    self._publisher.notify([bind.order_id])": "        )",
+            "raise _unknown_socket()\n    self._publisher.notify([bind.order_id])": "raise _unknown_socket()",
             "bound =": "self._publisher.notify([bind.order_id])\n    await self._publisher.drain(1.0)\n    bound =",
         },
     ),

@@ -89,8 +89,14 @@ class Variable(Part):
     type: Literal["string"]
 
 
+class Auth(Part):
+    type: Literal["bearer"]
+    bearer: list[Variable]
+
+
 class Collection(Part):
     info: Info
+    auth: Auth
     item: list[Item]
     variable: list[Variable]
 
@@ -138,7 +144,11 @@ def test_a_url_is_a_route(item: Item) -> None:
 
 @pytest.mark.parametrize("item", ITEMS, ids=named)
 def test_a_body_goes_with_a_post_alone(item: Item) -> None:
-    assert (item.request.body is not None) == (item.request.method == "POST")
+    assert item.request.body is None or item.request.method == "POST"
+
+
+def test_every_request_gives_the_key() -> None:
+    assert [(pair.key, pair.value) for pair in COLLECTION.auth.bearer] == [("token", "{{apiKey}}")]
 
 
 def test_the_order_is_valid_as_it_is_sent() -> None:

@@ -6,8 +6,9 @@ from uuid import UUID
 
 import pytest
 
+from chalicelib.domain.account import Caller
 from chalicelib.domain.clock import SystemClock
-from chalicelib.domain.errors import Unavailable
+from chalicelib.domain.errors import Unauthorized, Unavailable
 from chalicelib.domain.message import Message
 from chalicelib.domain.subscription import Opened
 from chalicelib.streaming.sockets import Sockets, SocketStore
@@ -28,13 +29,21 @@ class Stage(SystemClock):
     def monotonic(self) -> float:
         return self.passed
 
+    required = False
+
+    async def caller(self, authorization: str | None) -> Caller:
+        return Caller()
+
+    def refused(self, reason: str, **details: object) -> Unauthorized:
+        return Unauthorized()
+
     async def open(self, connection_id: str) -> Opened:
         self.passed += STATEMENT_SECONDS
         if self.error is not None:
             raise self.error
-        return Opened(None, 60.0)
+        return Opened(None, 60.0, "default")
 
-    async def log_length(self, order_id: UUID) -> int:
+    async def log_length(self, order_id: UUID, account: str) -> int:
         self.passed += STATEMENT_SECONDS
         return 1
 
@@ -68,6 +77,8 @@ def stage() -> Stage:
 def sockets(stage: Stage) -> Sockets:
     return Sockets(
         store=cast("SocketStore", stage),
+        authentication=stage,
+        most_sockets=1,
         pusher=stage,
         publisher=stage,
         deliveries=cast("Any", stage),

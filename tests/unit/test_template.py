@@ -8,8 +8,10 @@ from importlib.util import MAGIC_NUMBER, cache_from_source
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from chalicelib import settings
 from chalicelib.domain.claim import LEASE_SECONDS
 from chalicelib.handlers.rest import RETRY_AFTER_SECONDS
 from chalicelib.settings import Settings
@@ -83,6 +85,11 @@ def statements(template: Template, role: str) -> list[dict[str, Any]]:
     return found
 
 
+def named(field: str) -> str:
+    """The parameter that sets a field of the settings."""
+    return "".join(map(str.capitalize, field.split("_")))
+
+
 def as_set(value: str | list[str]) -> set[str]:
     return {value} if isinstance(value, str) else set(value)
 
@@ -154,11 +161,20 @@ def test_a_lease_outlives_its_function_and_ends_before_the_message_is_seen_again
 
 
 def test_every_setting_with_a_parameter_can_be_given_to_make_run(template: Template) -> None:
-    named = {field.upper(): "".join(map(str.capitalize, field.split("_"))) for field in Settings.__struct_fields__}
-    expected = {variable: name for variable, name in named.items() if name in template["Parameters"]}
+    variables = {field.upper(): named(field) for field in Settings.__struct_fields__}
+    expected = {variable: name for variable, name in variables.items() if name in template["Parameters"]}
     # The database is one of the parts that make run starts or is given.
     del expected["DATABASE_URL"]
     assert expected.items() <= PARAMETERS.items()
+
+
+def test_a_deployment_requires_keys_unless_it_says_otherwise(template: Template) -> None:
+    assert template["Parameters"]["Auth"]["Default"] == "required"
+    assert settings.read({"DATABASE_URL": "postgresql://"}).auth == "none"
+    limits = {name: each["Default"] for name, each in template["Parameters"].items() if name.startswith("Account")}
+    defaults = {named(field.name): field.default for field in msgspec.structs.fields(Settings)}
+    assert limits
+    assert {name: defaults[name] for name in limits} == limits
 
 
 def test_functions_give_up_before_a_queue_gives_a_message_again(template: Template) -> None:

@@ -1,13 +1,13 @@
 -- name: order
-INSERT INTO orders (id, payload, status, created_at, last_update, account, type, last_seq, enqueued_at)
-SELECT %(id)s, %(payload)s, 'pending', %(ts)s, %(ts)s, %(account)s, %(type)s, 1, engine_now()
+INSERT INTO orders (id, payload, status, created_at, last_update, account, client_order_id, type, last_seq, enqueued_at)
+SELECT %(id)s, %(payload)s, 'pending', %(ts)s, %(ts)s, %(account)s, %(client_order_id)s, %(type)s, 1, engine_now()
 
 -- name: event
 INSERT INTO order_events (order_id, seq, status, meta, ts)
 SELECT id, 1, 'pending', %(meta)s, %(ts)s FROM accepted
 
 -- name: accept
--- An order and its first event; run twice, it leaves one.
+-- An order and its first event; run twice, it leaves one. Another one under the client's name for it is an error.
 WITH accepted AS (
     :order
     ON CONFLICT (id) DO NOTHING
@@ -15,18 +15,30 @@ WITH accepted AS (
 )
 :event
 
+-- name: key
+INSERT INTO idempotency_keys AS k (account, key, order_id, digest, expires_at)
+SELECT %(account)s, %(key)s, %(id)s, %(digest)s, engine_now() + %(lifetime)s * interval '1 second'
+
+-- name: unlesskept
+-- Not DO NOTHING: who waited for another's row does not see it in its snapshot, while an UPDATE returns its latest
+-- version, which it leaves as it is unless the key has expired.
+ON CONFLICT (account, key) DO UPDATE SET
+    order_id = CASE WHEN k.expires_at <= engine_now() THEN excluded.order_id ELSE k.order_id END,
+    digest = CASE WHEN k.expires_at <= engine_now() THEN excluded.digest ELSE k.digest END,
+    expires_at = CASE WHEN k.expires_at <= engine_now() THEN excluded.expires_at ELSE k.expires_at END
+RETURNING order_id, digest
+
+-- name: holder
+-- An order that is not in the snapshot was stored just now. A message too many does no harm; enqueued_at stays, since a
+-- re-send that the queue refuses must not put off the sweep.
+order_id, digest = %(digest)s,
+coalesce((SELECT status = 'pending' AND claim_token = 0 FROM orders WHERE id = held.order_id), true)
+
 -- name: accept_keyed
 -- The same for whoever gets the key; tells the others whose it is. Run twice, it leaves one order and one answer.
 WITH held AS (
-    INSERT INTO idempotency_keys AS k (key, order_id, digest, expires_at)
-    VALUES (%(key)s, %(id)s, %(digest)s, engine_now() + %(lifetime)s * interval '1 second')
-    -- Not DO NOTHING: who waited for another's row does not see it in its snapshot, while an UPDATE returns its latest
-    -- version, which it leaves as it is unless the key has expired.
-    ON CONFLICT (key) DO UPDATE SET
-        order_id = CASE WHEN k.expires_at <= engine_now() THEN excluded.order_id ELSE k.order_id END,
-        digest = CASE WHEN k.expires_at <= engine_now() THEN excluded.digest ELSE k.digest END,
-        expires_at = CASE WHEN k.expires_at <= engine_now() THEN excluded.expires_at ELSE k.expires_at END
-    RETURNING order_id, digest
+    :key
+    :unlesskept
 ), accepted AS (
     :order
     FROM held WHERE order_id = %(id)s
@@ -35,30 +47,104 @@ WITH held AS (
 ), logged AS (
     :event
 )
--- An order that is not in the snapshot was stored just now. A message too many does no harm; enqueued_at stays, since a
--- re-send that the queue refuses must not put off the sweep.
-SELECT order_id, digest = %(digest)s,
-       coalesce((SELECT status = 'pending' AND claim_token = 0 FROM orders WHERE id = held.order_id), true)
-FROM held
+SELECT :holder FROM held
+
+-- name: token
+-- A token of the account's bucket, and room among its living orders.
+INSERT INTO account_limits AS l (account, full_at, room)
+SELECT %(account)s, engine_now() + %(gap)s, 0
+
+-- name: ifany
+-- No row from an empty bucket, and a row without room, -1, where too many live. Those are counted only when as many have
+-- been placed as there was room for then, and once a second where there is none: an order costs no count, nor does a
+-- refusal. Those under way meanwhile may come on top.
+ON CONFLICT (account) DO UPDATE SET (full_at, room, crowded_at) = (
+    SELECT greatest(l.full_at, engine_now()) + %(gap)s, found.room - 1,
+           CASE WHEN found.room > 0 OR found.recent THEN l.crowded_at ELSE engine_now() END
+    FROM (
+        SELECT recent, CASE WHEN l.room > 0 THEN least(l.room, %(most_open)s) WHEN recent THEN 0 ELSE %(most_open)s - (
+            SELECT count(*) FROM (
+                SELECT FROM orders WHERE coalesce(outcome, '') = '' AND account = %(account)s LIMIT %(most_open)s
+            ) living) END AS room
+        FROM (SELECT coalesce(l.crowded_at > engine_now() - interval '1 second', false) AS recent) crowded
+        -- Counted once, not for each use.
+        OFFSET 0
+    ) found
+)
+WHERE greatest(l.full_at, engine_now()) <= engine_now() + %(slack)s
+RETURNING room
+
+-- name: wait
+-- Whole seconds until the bucket has a token again.
+coalesce((SELECT greatest(1, ceil(extract(epoch FROM full_at - engine_now() - %(slack)s)))::int
+          FROM account_limits WHERE account = %(account)s), 1)
+
+-- name: accept_limited
+-- The order of an account that is held to limits; says what was left of them.
+WITH token AS (
+    :token
+    :ifany
+), accepted AS (
+    :order
+    FROM token WHERE room >= 0
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+), logged AS (
+    :event
+)
+SELECT EXISTS (SELECT FROM token WHERE room >= 0), (SELECT room FROM token), :wait
+
+-- name: accept_keyed_limited
+-- The same for whoever gets the key, or finds it held: that costs nothing.
+WITH known AS (
+    SELECT FROM idempotency_keys WHERE account = %(account)s AND key = %(key)s AND expires_at > engine_now()
+), token AS (
+    :token WHERE NOT EXISTS (SELECT FROM known)
+    :ifany
+), held AS (
+    :key WHERE EXISTS (SELECT FROM known) OR EXISTS (SELECT FROM token WHERE room >= 0)
+    :unlesskept
+), accepted AS (
+    :order
+    FROM held WHERE order_id = %(id)s
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+), logged AS (
+    :event
+)
+SELECT order_id IS NOT NULL, (SELECT room FROM token), :wait, :holder FROM (SELECT) one LEFT JOIN held ON true
+
+-- name: named
+-- The order that an account gave a name.
+SELECT id FROM orders WHERE account = %(account)s AND client_order_id = %(client_order_id)s
 
 -- name: record
-id, payload::text, status, created_at, last_update, attempts, failure_reason, tx_hash, repeat_of
+id, payload::text, status, created_at, last_update, attempts, failure_reason, tx_hash, repeat_of, client_order_id
 
 -- name: show
 SELECT :record,
        (SELECT coalesce(json_agg(json_build_array(
                     seq, status, meta, to_char(ts AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) ORDER BY seq), '[]')::text
         FROM order_events WHERE order_id = orders.id)
-FROM orders WHERE id = %(id)s
+FROM orders WHERE id = %(id)s AND account = %(account)s
+
+-- name: page
+-- An account's orders before one, newest first. Neither compared nor sorted by id alone, for whose index a planner that
+-- has only seen one account may read the orders of all.
+(account, id) < (%(account)s, %(before)s) AND account >= %(account)s ORDER BY account DESC, id DESC LIMIT %(limit)s
 
 -- name: newest
-SELECT :record, NULL FROM orders WHERE id < %(before)s ORDER BY id DESC LIMIT %(limit)s
+SELECT :record, NULL FROM orders WHERE :page
 
 -- name: newest_living
-SELECT :record, NULL FROM orders WHERE outcome IS NULL AND status = %(status)s AND id < %(before)s ORDER BY id DESC LIMIT %(limit)s
+SELECT :record, NULL FROM orders WHERE coalesce(outcome, '') = '' AND status = %(status)s AND :page
 
 -- name: newest_ended
-SELECT :record, NULL FROM orders WHERE outcome = %(status)s AND id < %(before)s ORDER BY id DESC LIMIT %(limit)s
+SELECT :record, NULL FROM orders WHERE coalesce(outcome, '') = %(status)s AND :page
+
+-- name: newest_named
+SELECT :record, NULL FROM orders
+WHERE id = (:named) AND id < %(before)s AND (%(status)s::text IS NULL OR status = %(status)s)
 
 -- name: claim
 -- Takes each order that may be taken; the verdict says why another was refused. Everything is decided on the row as
@@ -188,9 +274,10 @@ RETURNING id
 UPDATE orders SET enqueued_at = last_update WHERE id = ANY(%(ids)s) AND outcome IS NULL
 
 -- name: expire_keys
--- An array, since the planner would join so many rows by reading the whole table.
-DELETE FROM idempotency_keys WHERE key = ANY(ARRAY(
-    SELECT key FROM idempotency_keys WHERE expires_at <= engine_now()
+-- An array, since the planner would join so many rows by reading the whole table. A key that was taken over meanwhile has
+-- another ctid.
+DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM idempotency_keys WHERE expires_at <= engine_now()
     ORDER BY expires_at LIMIT %(most)s FOR UPDATE SKIP LOCKED
 ))
 

@@ -3,16 +3,44 @@ INSERT INTO connections (id, connected_at, expires_at, first_frame)
 VALUES (%(id)s, engine_now(), engine_now() + %(lifetime)s * interval '1 second', %(first_frame)s)
 ON CONFLICT (id) DO NOTHING
 
+-- name: room
+-- Opens the socket of whoever is let in, unless its account has as many as it may; those that open at once may come on
+-- top. Says whose it is, if anybody's, and whether it is open: run twice, it is.
+stored AS (
+    INSERT INTO connections (id, connected_at, expires_at, first_frame, account, key_prefix)
+    SELECT %(id)s, engine_now(), engine_now() + %(lifetime)s * interval '1 second', %(first_frame)s, account, prefix
+    FROM asking a
+    WHERE (
+        SELECT count(*) FROM (SELECT FROM connections c WHERE c.account = a.account LIMIT %(most)s) others
+    ) < %(most)s
+    ON CONFLICT (id) DO NOTHING
+    RETURNING account
+), opened AS (
+    SELECT account FROM stored UNION ALL SELECT account FROM connections WHERE id = %(id)s
+)
+SELECT coalesce((SELECT account FROM opened), (SELECT account FROM asking)), EXISTS (SELECT FROM opened)
+
+-- name: connect_with_key
+-- What is known of a key may be some seconds old; here a socket would stay.
+WITH asking AS (SELECT account, prefix FROM api_keys WHERE prefix = %(key_prefix)s AND revoked_at IS NULL), :room
+
+-- name: connect_with_ticket
+-- A ticket that is given is spent, whatever comes of it.
+WITH asking AS (
+    DELETE FROM stream_tickets WHERE digest = %(digest)s AND expires_at > engine_now()
+    RETURNING account, key_prefix AS prefix
+), :room
+
 -- name: open
 -- The gateway delivers to this socket from now on. Returns the bind that came with the connect and is not served yet.
 WITH opened AS (UPDATE connections SET open = true WHERE id = %(id)s AND NOT open)
-SELECT first_frame, extract(epoch FROM engine_now() - connected_at)::float8 FROM connections WHERE id = %(id)s
+SELECT first_frame, extract(epoch FROM engine_now() - connected_at)::float8, account FROM connections WHERE id = %(id)s
 
 -- name: forget
 DELETE FROM connections WHERE id = %(id)s
 
 -- name: log_length
-SELECT last_seq FROM orders WHERE id = %(id)s
+SELECT last_seq FROM orders WHERE id = %(id)s AND account = %(account)s
 
 -- name: bind
 -- Follow an order from after a frame; following it again starts again from there, and counts once.
