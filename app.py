@@ -10,6 +10,7 @@ from typing import Any, cast
 from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SQSEvent, WebsocketEvent
 
 from chalicelib.handlers import queue, rest, schedule, websocket
+from chalicelib.handlers.replies import Reply, Request
 
 # What was imported stays, so later searches pass it over.
 gc.freeze()
@@ -21,14 +22,14 @@ app.experimental_feature_flags.update(["WEBSOCKETS"])
 ANY_TYPE = ["*/*"]
 
 
-def respond(reply: rest.Reply) -> Response:
+def respond(reply: Reply) -> Response:
     """A handler's reply in the framework's form."""
     return Response(body=reply.body, status_code=reply.status, headers=dict(reply.headers))
 
 
-def current_request() -> rest.Request:
+def current_request() -> Request:
     """The request that a route was called for; the framework sets it before the call."""
-    return cast("rest.Request", app.current_request)
+    return cast("Request", app.current_request)
 
 
 @app.route("/", methods=["GET"], content_types=ANY_TYPE)
@@ -44,6 +45,21 @@ def execute() -> Response:
 @app.route("/api/orders/{order_id}", methods=["GET"], content_types=ANY_TYPE)
 def order(order_id: str) -> Response:
     return respond(rest.order(current_request(), order_id))
+
+
+@app.route("/api/orders/{order_id}", methods=["DELETE"], content_types=ANY_TYPE)
+def cancel(order_id: str) -> Response:
+    return respond(rest.cancel(current_request(), order_id))
+
+
+@app.route("/api/orders", methods=["DELETE"], content_types=ANY_TYPE)
+def cancel_several() -> Response:
+    return respond(rest.cancel_several(current_request()))
+
+
+@app.route("/api/orders/{order_id}", methods=["PATCH"], content_types=ANY_TYPE)
+def amend(order_id: str) -> Response:
+    return respond(rest.amend(current_request(), order_id))
 
 
 @app.route("/api/orders", methods=["GET"], content_types=ANY_TYPE)
@@ -109,3 +125,8 @@ def dead_letter(event: SQSEvent) -> dict[str, Any]:
 @app.schedule(Rate(1, unit=Rate.MINUTES), name="sweep")
 def sweep(_: CloudWatchEvent) -> None:
     schedule.sweep()
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES), name="watch")
+def watch(event: CloudWatchEvent) -> None:
+    schedule.watch(event.context)

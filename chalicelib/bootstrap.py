@@ -23,13 +23,18 @@ from chalicelib.domain.token import Token, find
 from chalicelib.execution.batch import BatchWorker
 from chalicelib.execution.executor import Executor
 from chalicelib.execution.recovery import Sweeper
+from chalicelib.execution.recurring import Recurrences
+from chalicelib.execution.watch import Watcher
 from chalicelib.intake.accept import Intake
 from chalicelib.intake.authentication import Authentication
+from chalicelib.intake.changes import Changes
 from chalicelib.intake.quote import Quoter
+from chalicelib.intake.triggers import Triggers
 from chalicelib.routing.paths import Planner
 from chalicelib.routing.router import Router
 from chalicelib.settings import Settings
 from chalicelib.store.accounts import Accounts
+from chalicelib.store.book import Book
 from chalicelib.store.database import Connect, Database, connect
 from chalicelib.store.journal import Journal
 from chalicelib.store.ledger import Ledger
@@ -187,10 +192,42 @@ class Engine:
             telemetry=self.telemetry,
         )
         self.catalogue, self.broken_pools = market.catalogue, market.broken
+        triggers = Triggers(market=router, clock=clock, entropy=entropy)
+        book = Book(self.work)
+        self.changes = Changes(
+            book=book,
+            orders=self.orders,
+            triggers=triggers,
+            queue=self.orders_queue,
+            publisher=publisher,
+            clock=clock,
+            telemetry=self.telemetry,
+        )
+        recurring = Recurrences(
+            book=book,
+            market=router,
+            queue=self.orders_queue,
+            publisher=publisher,
+            clock=clock,
+            entropy=entropy,
+            telemetry=self.telemetry,
+        )
+        self.watcher = Watcher(
+            book=book,
+            marked=self.orders,
+            market=router,
+            recurring=recurring,
+            queue=self.orders_queue,
+            publisher=publisher,
+            clock=clock,
+            tick_seconds=given.watch_tick_seconds,
+            telemetry=self.telemetry,
+        )
         self.intake = Intake(
             orders=self.orders,
             queue=self.orders_queue,
             catalogue=self.catalogue,
+            triggers=triggers,
             clock=clock,
             entropy=entropy,
             telemetry=self.telemetry,

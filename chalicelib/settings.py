@@ -52,6 +52,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     venue_time_scale: Annotated[float, Meta(ge=0, description="a number, 0 or more")] = 1.0
     # Any text: makes each simulated draw a hash of (seed, order id, attempt, venue). Empty = fresh randomness.
     venue_seed: str = ""
+    # How often the market watch looks at the pairs of resting orders.
+    watch_tick_seconds: Annotated[float, Meta(gt=0, le=60, description="a number above 0, at most 60")] = 5.0
     # Above this many queued messages the sweeper re-sends at most 100 orders a run.
     sweep_backlog_limit: Annotated[int, Meta(description="a whole number")] = 1000
     # An ended order's events are dropped some time after it was placed so long ago; 0 = never.

@@ -76,6 +76,10 @@ class Telemetry:
         """A sweep sent messages for so many orders and sockets."""
         self._log(INFO if due or parked or lagging else DEBUG, "swept", due=due, parked=parked, lagging=lagging)
 
+    def watched(self, fired: int) -> None:
+        """A tick of the market watch sent so many orders to work."""
+        self._log(INFO if fired else DEBUG, "watched", fired=fired)
+
     def rolled(self, done: str, partition: str) -> None:
         """A partition of the events was made or dropped."""
         self._log(INFO, "events rolled", done=done, partition=partition)

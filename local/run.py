@@ -51,6 +51,7 @@ PARAMETERS = {
     "VENUE_TIME_SCALE": "VenueTimeScale",
     "VENUE_SEED": "VenueSeed",
     "LOG_LEVEL": "LogLevel",
+    "WATCH_TICK_SECONDS": "WatchTickSeconds",
     "SWEEP_BACKLOG_LIMIT": "SweepBacklogLimit",
     "EVENT_RETENTION_DAYS": "EventRetentionDays",
 }

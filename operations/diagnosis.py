@@ -74,7 +74,21 @@ def _conclude(case: Case, waiting: Waiting | None) -> tuple[str, str]:
         )
     if row.parked_at:
         return _parked(case)
+    if row.status == Status.OPEN:
+        return _resting(row, now)
     return _going(case, waiting)
+
+
+def _resting(row: OrderRow, now: datetime) -> tuple[str, str]:
+    """Of an order that nobody works on until its trigger fires."""
+    if row.watch_price is None:
+        state = f"It is open, and its next run is due {moment(row.next_try_at or now, now)}"
+    else:
+        when = "at least" if row.watch_rising else "at most"
+        state = f"It is open until the reference price, tokenIn for one tokenOut, is {when} {row.watch_price}"
+    if row.expires_at:
+        state += f", and expires {moment(row.expires_at, now)}"
+    return state, "the watch function fires it; if ticks are missing from its log, check that it runs"
 
 
 def _going(case: Case, waiting: Waiting | None) -> tuple[str, str]:
@@ -102,6 +116,8 @@ def _ended(case: Case) -> tuple[str, str]:
     row = case.row
     if row.outcome == Status.CONFIRMED:
         return f"It is confirmed by transaction {row.tx_hash}", "nothing is left to do"
+    if row.outcome != Status.FAILED:
+        return f"It is {row.outcome}, before anything filled it", "nothing is left to do"
     state = f"It failed at attempt {row.attempts} ({row.failure_reason})"
     if case.repeated_as:
         return f"{state} and was repeated", f"go on with `explain {case.repeated_as}`"

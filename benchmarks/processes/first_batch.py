@@ -25,7 +25,8 @@ async def _accept(database_url: str, followed: bool) -> list[str]:
     clock, entropy = SystemClock(), SystemEntropy()
     database = Database(database_url, clock, connect, pooler=False, name="benchmarks")
     orders, streams = Orders(database, clock, entropy), Streams(database)
-    wanted, ids = terms(BODY.encode(), JSON_HEADERS["content-type"], ANY), [uuid7(clock, entropy) for _ in range(BATCH)]
+    wanted = terms(BODY.encode(), JSON_HEADERS["content-type"], ANY, clock.now())
+    ids = [uuid7(clock, entropy) for _ in range(BATCH)]
     try:
         for order_id in ids:
             await orders.accept(order_id, Post(account=DEFAULT_ACCOUNT, terms=wanted), clock.now())

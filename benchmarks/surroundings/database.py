@@ -3,6 +3,7 @@
 import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ WITH accepted AS (
 SELECT id::text FROM accepted ORDER BY id
 """
 # The example as intake stores it.
-PAYLOAD = msgspec.json.encode(terms(BODY.encode(), JSON_HEADERS["content-type"], ANY)).decode()
+PAYLOAD = msgspec.json.encode(terms(BODY.encode(), JSON_HEADERS["content-type"], ANY, datetime.now(UTC))).decode()
 # Sockets that follow orders as far as these have come.
 FOLLOW = """
 WITH connected AS (

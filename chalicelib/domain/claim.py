@@ -29,6 +29,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     open_tx: str | None = None
     # The bound on amounts that its first write-ahead set, in base units.
     bound: int | None = None
+    # How it ends unless a transaction fills it: cancelled where its client asked for that, or expired.
+    ending: Status | None = None
     # It was waiting for an operator when it was claimed.
     parked: bool = False
     # (status, milliseconds since the epoch) of each event so far.
@@ -43,6 +45,8 @@ class Verdict(StrEnum):
     PARKED = "parked"
     LEASED = "leased"
     EARLY = "early"
+    # Waits for its trigger: whoever sees it fire sends it on.
+    RESTING = "resting"
     # Crashed too often: only the dead-letter function may claim it.
     EXHAUSTED = "exhausted"
     # Crashed before: may be claimed only with no other order in hand.

@@ -44,6 +44,10 @@ class NoRoute(ClientError):
     """A swap that the market offers no way for now, or none within the client's own bound."""
 
 
+class Conflict(ClientError):
+    """An order that is not in the state that a change of it needs."""
+
+
 class KeyReused(ClientError):
     """An Idempotency-Key that stands for another order."""
 
@@ -114,6 +118,10 @@ class Fault(StrEnum):
     # Not base units, or beside the other amount.
     INVALID_MIN_AMOUNT_OUT = "invalid_min_amount_out"
     INVALID_MAX_AMOUNT_IN = "invalid_max_amount_in"
+    # Of a type's own fields, invalid_<field>.
+    INVALID_ORDER_TYPE = "invalid_order_type"
+    # The market is where the order would fire already.
+    ALREADY_TRIGGERED = "already_triggered"
 
     # The key that an order is posted under.
     INVALID_IDEMPOTENCY_KEY = "invalid_idempotency_key"
@@ -130,6 +138,14 @@ class Fault(StrEnum):
     # The socket follows as many orders as it may, or was forgotten.
     TOO_MANY_ORDERS = "too_many_orders"
 
+    # A change of an order.
+    ALREADY_TERMINAL = "already_terminal"
+    NOT_OPEN = "not_open"
+    IF_MATCH_REQUIRED = "if_match_required"
+    # It has moved on since the client saw it.
+    CHANGED = "changed"
+    NOTHING_TO_CHANGE = "nothing_to_change"
+
     # What is asked for.
     NO_ROUTE = "no_route"
     # There is a route, but it misses the minAmountOut or maxAmountIn that the client gave.
@@ -141,6 +157,8 @@ class Fault(StrEnum):
     INVALID_STATUS = "invalid_status"
     INVALID_CURSOR = "invalid_cursor"
     INVALID_LIMIT = "invalid_limit"
+    # No filter for a change of several orders, or one beside all.
+    INVALID_FILTER = "invalid_filter"
 
 
 # What the engine could not do now. Nothing is lost; the caller may try again.
@@ -202,6 +220,14 @@ class AttemptFailed(EngineError):
 
 class QuoteUnavailable(AttemptFailed):
     """No venue gave a usable quote in time."""
+
+
+class BoundUnmet(QuoteUnavailable):
+    """The best route is worse than the order allows; `price_impact` is what its size costs, 0.01 = 1 %."""
+
+    def __init__(self, message: str, price_impact: float) -> None:
+        super().__init__(message)
+        self.price_impact = price_impact
 
 
 class MarketUnavailable(QuoteUnavailable):

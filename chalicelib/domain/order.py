@@ -2,7 +2,9 @@
 
 import hashlib
 import re
+from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 from uuid import UUID
 
 import msgspec
@@ -38,6 +40,15 @@ class Terms(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     # The client's own bounds in base units, instead of those that the tolerance makes; 0 where it gives none.
     min_amount_out: int = 0
     max_amount_in: int = 0
+    # What its type is called, and the type's own fields as text: prices as plain decimals, moments in ISO-8601.
+    order_type: str = DEFAULT_TYPE
+    details: dict[str, str] = {}
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """From when on it must not execute."""
+        text = self.details.get("expiresAt")
+        return datetime.fromisoformat(text) if text else None
 
     @classmethod
     def read(cls, payload: str | bytes) -> "Terms | None":
@@ -76,3 +87,20 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     retry_after: int = 0
     # No worker has ever claimed the order: it may lack its message.
     waiting: bool = True
+
+
+class Cancelling(StrEnum):
+    """What a wish to cancel an order came to."""
+
+    CANCELLED = "cancelled"
+    # A transaction is unresolved: unless that succeeds, the order is cancelled.
+    REQUESTED = "requested"
+    TERMINAL = "terminal"
+
+
+class Cancelled(msgspec.Struct, frozen=True):
+    """The same, the status that the order has now, and whether this wish was the first."""
+
+    outcome: Cancelling
+    status: str
+    first: bool

@@ -17,6 +17,11 @@ def backoff_ms(attempts: int) -> int:
     return min(500 << max(attempts - 1, 0), 5000)
 
 
+def rest_ms(rests: int) -> int:
+    """Milliseconds that an order rests at least after an evaluation that failed: 1000, 2000, ... at most a minute."""
+    return min(1000 << min(rests, 10), 60_000)
+
+
 def whole_seconds(milliseconds: int) -> int:
     """Milliseconds rounded up to seconds, the unit of queue delays."""
     return -(-milliseconds // 1000)

@@ -8,6 +8,8 @@ import msgspec
 
 from chalicelib.domain.event import Event
 from chalicelib.domain.lifecycle import Status
+from chalicelib.domain.order import Terms
+from chalicelib.domain.order_types.base import Watch
 
 # Ends when a transition is durable, with the validity of the submission in it, if any.
 Written = asyncio.Future[datetime | None]
@@ -34,6 +36,24 @@ class Resolved(msgspec.Struct, frozen=True):
     outcome: str
 
 
+class Rest(msgspec.Struct, frozen=True, kw_only=True):
+    """What an order waits for at rest: the reference price of a pair, `rising` to so much or falling to it."""
+
+    mint_in: str
+    mint_out: str
+    rising: bool
+    price: str
+
+    @classmethod
+    def of(cls, terms: Terms, watch: Watch | None) -> "Rest | None":
+        """What an order on these terms waits for; None where that is no price."""
+        if watch is None:
+            return None
+        return cls(
+            mint_in=terms.token_in.key, mint_out=terms.token_out.key, rising=watch.rising, price=f"{watch.price:f}"
+        )
+
+
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """The new state of one order, written only if it is still held under `claim_token` at `base_seq`."""
 
@@ -58,6 +78,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[Event, ...] = ()
     submission: Submission | None = None
     resolved: Resolved | None = None
+    watch: Rest | None = None
 
     def followed_by(self, later: "Transition") -> "Transition":
         """Both as one write."""

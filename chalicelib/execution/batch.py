@@ -195,7 +195,7 @@ class BatchWorker:
                 # Its last frames may have been lost with the worker that ended it.
                 self._publisher.notify([result.order_id])
                 return DONE
-            case Verdict.PARKED:
+            case Verdict.PARKED | Verdict.RESTING:
                 return DONE
             case Verdict.SUSPECT:
                 return None

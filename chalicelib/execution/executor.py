@@ -10,8 +10,9 @@ import msgspec
 
 from chalicelib.domain.claim import Claim, OpenSubmission
 from chalicelib.domain.clock import Clock
-from chalicelib.domain.errors import AttemptFailed, EngineError
-from chalicelib.domain.lifecycle import Status
+from chalicelib.domain.errors import AttemptFailed, BoundUnmet, EngineError
+from chalicelib.domain.lifecycle import REASONS, Status
+from chalicelib.domain.order_types.base import waiting_for
 from chalicelib.domain.quote import Route, price
 from chalicelib.domain.retry import (
     MAX_ATTEMPTS,
@@ -19,9 +20,10 @@ from chalicelib.domain.retry import (
     MAX_LAST_RESORTS,
     UNTRIED_SECONDS,
     backoff_ms,
+    rest_ms,
     whole_seconds,
 )
-from chalicelib.domain.transition import Resolved, Submission
+from chalicelib.domain.transition import Resolved, Rest, Submission
 from chalicelib.execution.hold import Hold, TransitionLog
 from chalicelib.routing.describe import describe
 from chalicelib.routing.router import Router
@@ -94,10 +96,14 @@ class Executor:
         hold = Hold(claim, self._journal, self._clock, self._telemetry)
         if hold.open_tx is not None:
             return await self._reconcile(hold, hold.open_tx)
+        if hold.ending is not None:
+            return await self._end(hold, hold.ending)
+        if hold.fresh and not hold.kind.at_once:
+            return await self._rest(hold)
         if hold.status in (Status.ROUTING, Status.BUILDING):
             # The claim before this one died with nothing sent.
             if hold.attempts >= MAX_ATTEMPTS:
-                return await self._fail(hold, "interrupted")
+                return await self._end(hold, Status.FAILED, "interrupted")
             self._put_retry(hold, "interrupted", 0)
         return await self._attempt(hold)
 
@@ -110,22 +116,32 @@ class Executor:
         elif hold.open_tx is not None:
             found = await self._reconcile(hold, hold.open_tx)
         elif hold.crashes >= MAX_CRASHES:
-            found = await self._fail(hold, f"the worker crashed {hold.crashes} times while it held the order")
+            found = await self._end(
+                hold, Status.FAILED, f"the worker crashed {hold.crashes} times while it held the order"
+            )
         else:
             found = await self._ask_later(hold, 0)
         # Its own message came from another queue than the one that retries belong to.
         return Disposition(Action.SEND_AGAIN, found.seconds) if found.action == Action.HAND_BACK else found
 
     async def _attempt(self, hold: Hold) -> Disposition:
-        hold.attempts += 1
-        attempt = Attempt(hold.order_id, hold.attempts, hold.terms, hold.bound)
+        attempt = self._next_attempt(hold)
         hold.put(hold.event(Status.ROUTING, {"step": "fetching quotes"}))
         try:
             route = await self._router.route(attempt)
+        except BoundUnmet as error:
+            return await self._unfilled(hold, str(error), impact=error.price_impact)
         except AttemptFailed as error:
-            return await self._retry(hold, str(error))
+            return await self._unfilled(hold, str(error))
         self._telemetry.routed(hold.order_id, route.decision)
         return await self._submit(hold, attempt, route)
+
+    def _next_attempt(self, hold: Hold) -> Attempt:
+        if hold.kind.unfilled(hold.terms) is None:
+            hold.attempts += 1
+            return Attempt(hold.order_id, hold.attempts, hold.terms, hold.bound)
+        # No attempt that counts: each evaluation is held to the order's own bound, or to what is quoted then.
+        return Attempt(hold.order_id, hold.next_seq, hold.terms, hold.kind.bound(hold.terms))
 
     async def _submit(self, hold: Hold, attempt: Attempt, route: Route) -> Disposition:
         transaction = self._chain.prepare(attempt, route)
@@ -140,7 +156,7 @@ class Executor:
             submitted,
             submission=Submission(
                 tx_id=transaction.tx_id,
-                attempt=hold.attempts,
+                attempt=attempt.number,
                 venue=route.chosen.venue,
                 amount_in=str(route.max_amount_in),
                 min_amount_out=str(route.min_amount_out),
@@ -177,10 +193,10 @@ class Executor:
         hold.open_tx = None
         if answer.outcome == Outcome.SUCCEEDED:
             return await self._confirm(hold, tx_id, answer)
-        if answer.untried and hold.seconds_tried() < UNTRIED_SECONDS:
+        if answer.untried and hold.attempts and hold.seconds_tried() < UNTRIED_SECONDS:
             hold.attempts -= 1
         reason = answer.reason or "the transaction never landed"
-        return await self._retry(hold, reason, Resolved(tx_id, answer.outcome))
+        return await self._unfilled(hold, reason, Resolved(tx_id, answer.outcome))
 
     async def _confirm(self, hold: Hold, tx_id: str, answer: Answer) -> Disposition:
         hold.tx_hash = tx_id
@@ -197,11 +213,45 @@ class Executor:
         self._ended(hold, answer.venue)
         return DONE
 
+    async def _unfilled(
+        self, hold: Hold, reason: str, resolved: Resolved | None = None, impact: float | None = None
+    ) -> Disposition:
+        """An evaluation ended without a fill: its type says what follows, unless the order has to end."""
+        match hold.ending or hold.kind.unfilled(hold.terms):
+            case None:
+                return await self._retry(hold, reason, resolved)
+            case Status.OPEN:
+                return await self._rest(hold, reason, resolved, impact)
+            case ending:
+                return await self._end(hold, ending, reason, resolved)
+
+    async def _rest(
+        self,
+        hold: Hold,
+        reason: str | None = None,
+        resolved: Resolved | None = None,
+        impact: float | None = None,
+    ) -> Disposition:
+        """Nobody works on the order any more until the reference price is where it has to be."""
+        watch = hold.kind.watch(hold.terms, impact or 0.0)
+        # What still fires it would only fail again at once.
+        pause = rest_ms(hold.rests) if reason is not None and watch == hold.kind.watch(hold.terms) else 0
+        meta = waiting_for(watch) | ({} if reason is None else {"reason": reason})
+        hold.put(
+            hold.event(Status.OPEN, meta),
+            released=True,
+            next_try_ms=pause,
+            resolved=resolved,
+            watch=Rest.of(hold.terms, watch),
+        )
+        await hold.sync()
+        return DONE
+
     async def _retry(self, hold: Hold, reason: str, resolved: Resolved | None = None) -> Disposition:
         """A retryable failure: another attempt after a pause, or the end."""
         exhausted = hold.attempts >= MAX_ATTEMPTS or hold.crashes >= MAX_CRASHES
         if exhausted:
-            return await self._fail(hold, reason, resolved)
+            return await self._end(hold, Status.FAILED, reason, resolved)
         pause = backoff_ms(hold.attempts)
         self._put_retry(hold, reason, pause, released=True, resolved=resolved)
         await hold.sync()
@@ -214,9 +264,12 @@ class Executor:
         meta = {"retryAttempt": hold.attempts, "nextTryInMs": pause, "reason": reason}
         hold.put(hold.event(Status.PENDING, meta), released=released, next_try_ms=pause, resolved=resolved)
 
-    async def _fail(self, hold: Hold, reason: str, resolved: Resolved | None = None) -> Disposition:
-        hold.failure_reason = reason
-        hold.put(hold.event(Status.FAILED, {"reason": reason}), released=True, resolved=resolved)
+    async def _end(
+        self, hold: Hold, ending: Status, why: str | None = None, resolved: Resolved | None = None
+    ) -> Disposition:
+        """The order ends without a fill."""
+        hold.failure_reason = REASONS.get(hold.ending) if hold.ending else why
+        hold.put(hold.event(ending, {"reason": hold.failure_reason}), released=True, resolved=resolved)
         await hold.sync()
         self._ended(hold, None)
         return DONE

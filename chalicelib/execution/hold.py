@@ -9,7 +9,9 @@ from chalicelib.domain.clock import Clock
 from chalicelib.domain.event import Event, raw
 from chalicelib.domain.lifecycle import TERMINAL, Status, is_legal
 from chalicelib.domain.order import Terms
-from chalicelib.domain.transition import Resolved, Submission, Transition, Written
+from chalicelib.domain.order_types import TYPES
+from chalicelib.domain.order_types.base import OrderType
+from chalicelib.domain.transition import Resolved, Rest, Submission, Transition, Written
 from chalicelib.telemetry import Telemetry
 
 
@@ -56,6 +58,26 @@ class Hold:
         return self._claim.crashes
 
     @property
+    def fresh(self) -> bool:
+        """Whether nothing has happened to it yet."""
+        return self._seq == 1
+
+    @property
+    def kind(self) -> OrderType:
+        """Its type."""
+        return TYPES[self.terms.order_type]
+
+    @property
+    def ending(self) -> Status | None:
+        """How it ends unless a transaction fills it."""
+        return self._claim.ending
+
+    @property
+    def next_seq(self) -> int:
+        """Of its next event."""
+        return self._seq + 1
+
+    @property
     def parked(self) -> bool:
         """Whether it was waiting for an operator already."""
         return self._claim.parked
@@ -81,6 +103,7 @@ class Hold:
         crashes: int = 0,
         submission: Submission | None = None,
         resolved: Resolved | None = None,
+        watch: Rest | None = None,
     ) -> None:
         """Send the order's present state and what led to it to the journal, without waiting."""
         written = self._journal.put(
@@ -103,6 +126,7 @@ class Hold:
                 events=events,
                 submission=submission,
                 resolved=resolved,
+                watch=watch,
             )
         )
         self._unconfirmed.append(written)
@@ -117,6 +141,11 @@ class Hold:
         for written in unconfirmed:
             valid_until = await written
         return valid_until
+
+    @property
+    def rests(self) -> int:
+        """How often it has rested of late."""
+        return sum(status == Status.OPEN for status, _ in self.timeline)
 
     def seconds_tried(self) -> float:
         """For how long now it has been tried, pauses included."""

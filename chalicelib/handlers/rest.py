@@ -1,67 +1,40 @@
-"""REST: requests to the engine, results and errors to replies."""
+"""REST: requests to the engine, results to replies."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from chalicelib import __version__
-from chalicelib.bootstrap import Engine, engine
+from chalicelib.bootstrap import Engine
 from chalicelib.domain.account import Caller
 from chalicelib.domain.errors import (
     ClientError,
     Fault,
-    KeyInDoubt,
-    KeyReused,
-    Limited,
-    MarketUnavailable,
-    NameReused,
-    NoRoute,
-    NotFound,
-    OrderInDoubt,
     PoolsUnreadable,
     QueueError,
     StatementRefused,
-    TooLarge,
-    Unauthorized,
     Unavailable,
-    UnsupportedMediaType,
 )
 from chalicelib.domain.event import iso
 from chalicelib.domain.lifecycle import Status
-from chalicelib.domain.order import parse_order_id
-from chalicelib.domain.pool import StoredPool
+from chalicelib.domain.order import Cancelling, parse_order_id
+from chalicelib.domain.order_types import TYPES
 from chalicelib.domain.strict_json import quoted
-from chalicelib.domain.token import Registry, is_mint, plain
+from chalicelib.domain.token import is_mint
+from chalicelib.handlers.replies import UNAVAILABLE, Reply, Request, answered, as_json, body_of, served
+from chalicelib.handlers.shown import show_order, show_pool
+from chalicelib.intake.changes import unknown
 from chalicelib.intake.validation import client_order_id
-from chalicelib.store.orders import OrderRecord, Wanted
+from chalicelib.store.orders import Living, Wanted
 
-JSON = "application/json"
 MESSAGE = 'Open websocket to /api/orders/execute and send { "orderId": "<id>" } to bind for live updates'
 PAGE_SIZE = 20
 MOST_ON_A_PAGE = 100
 PAGE_SIZES = frozenset(str(size) for size in range(1, MOST_ON_A_PAGE + 1))
-UNAVAILABLE = 503
-RETRY_AFTER_SECONDS = "2"
-
-
-class Request(Protocol):
-    """What the engine reads of the framework's request."""
-
-    raw_body: bytes
-    headers: Mapping[str, str]
-    query_params: Mapping[str, str] | None
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """A response: text, status and headers."""
-
-    body: str
-    status: int
-    headers: dict[str, str]
+# For the frames of a change that a request makes.
+PUBLISH_SECONDS = 5.0
 
 
 def execute(request: Request) -> Reply:
@@ -70,11 +43,11 @@ def execute(request: Request) -> Reply:
     async def work(parts: Engine, caller: Caller) -> Reply:
         headers = request.headers
         order_id = await parts.intake.accept(
-            caller, _body(request), headers.get("content-type"), headers.get("idempotency-key")
+            caller, body_of(request), headers.get("content-type"), headers.get("idempotency-key")
         )
-        return _json(200, {"orderId": str(order_id), "message": MESSAGE})
+        return as_json(200, {"orderId": str(order_id), "message": MESSAGE})
 
-    return _served(request, work)
+    return served(request, work)
 
 
 def ticket(request: Request) -> Reply:
@@ -82,9 +55,9 @@ def ticket(request: Request) -> Reply:
 
     async def work(parts: Engine, caller: Caller) -> Reply:
         issued, expires_at = await parts.authentication.ticket(caller)
-        return _json(201, {"ticket": issued, "expiresAt": iso(expires_at)})
+        return as_json(201, {"ticket": issued, "expiresAt": iso(expires_at)})
 
-    return _served(request, work)
+    return served(request, work)
 
 
 def order(request: Request, order_id: str) -> Reply:
@@ -93,10 +66,10 @@ def order(request: Request, order_id: str) -> Reply:
     async def work(parts: Engine, caller: Caller) -> Reply:
         record = await parts.orders.show(_uuid(order_id, "orderId", Fault.INVALID_ORDER_ID), caller.account)
         if record is None:
-            raise NotFound(Fault.UNKNOWN_ORDER, f"no order has the id {order_id}")
-        return _json(200, _show(record))
+            raise unknown(order_id)
+        return as_json(200, show_order(record))
 
-    return _served(request, work)
+    return served(request, work)
 
 
 def orders(request: Request) -> Reply:
@@ -108,18 +81,62 @@ def orders(request: Request) -> Reply:
         found = await parts.orders.newest(caller.account, wanted, limit + 1)
         records = found[:limit]
         cursor = str(records[-1].order_id) if len(found) > limit else None
-        return _json(200, {"orders": [_show(record) for record in records], "nextCursor": cursor})
+        return as_json(200, {"orders": [show_order(record) for record in records], "nextCursor": cursor})
 
-    return _served(request, work)
+    return served(request, work)
+
+
+def cancel(request: Request, order_id: str) -> Reply:
+    """DELETE /api/orders/{id}: cancel an order, now or unless the transaction on its way fills it."""
+
+    async def work(parts: Engine, caller: Caller) -> Reply:
+        known = _uuid(order_id, "orderId", Fault.INVALID_ORDER_ID)
+        found = await parts.changes.cancel(caller, known, PUBLISH_SECONDS)
+        now = found.outcome == Cancelling.CANCELLED
+        status = "cancelled" if now else "cancel_requested"
+        return as_json(200 if now else 202, {"orderId": order_id, "status": status})
+
+    return served(request, work)
+
+
+def cancel_several(request: Request) -> Reply:
+    """DELETE /api/orders?…: cancel a page of the orders that a filter names, or say which they would be."""
+
+    async def work(parts: Engine, caller: Caller) -> Reply:
+        wanted, limit, dry = _chosen(request)
+        found = await parts.orders.living(caller.account, wanted, limit + 1)
+        page = found[:limit]
+        became = (
+            [(record.order_id, record.status) for record in page]
+            if dry
+            else await parts.changes.cancel_all(caller, page, PUBLISH_SECONDS)
+        )
+        shown = [{"orderId": str(order_id), "status": status} for order_id, status in became]
+        cursor = str(page[-1].order_id) if len(found) > limit else None
+        return as_json(200, {"orders": shown, "nextCursor": cursor, "dryRun": dry})
+
+    return served(request, work)
+
+
+def amend(request: Request, order_id: str) -> Reply:
+    """PATCH /api/orders/{id}: other prices, bound or expiry for an open order."""
+
+    async def work(parts: Engine, caller: Caller) -> Reply:
+        known = _uuid(order_id, "orderId", Fault.INVALID_ORDER_ID)
+        if_match = request.headers.get("if-match")
+        _, seq = await parts.changes.amend(caller, known, body_of(request), if_match, PUBLISH_SECONDS)
+        return as_json(200, {"orderId": order_id, "status": Status.OPEN, "seq": seq})
+
+    return served(request, work)
 
 
 def quote(request: Request) -> Reply:
     """POST /api/quotes: what an order would get now."""
 
     async def work(parts: Engine, _: Caller) -> Reply:
-        return _json(200, await parts.quoter.quote(_body(request), request.headers.get("content-type")))
+        return as_json(200, await parts.quoter.quote(body_of(request), request.headers.get("content-type")))
 
-    return _served(request, work)
+    return served(request, work)
 
 
 def tokens(request: Request) -> Reply:
@@ -128,9 +145,9 @@ def tokens(request: Request) -> Reply:
     async def work(parts: Engine, _: Caller) -> Reply:
         known = await parts.catalogue.refreshed()
         found = [{"symbol": token.symbol, "mint": token.mint, "decimals": token.decimals} for token in known.tokens]
-        return _json(200, {"tokens": found})
+        return as_json(200, {"tokens": found})
 
-    return _served(request, work)
+    return served(request, work)
 
 
 def pools(request: Request) -> Reply:
@@ -145,9 +162,9 @@ def pools(request: Request) -> Reply:
         page = found[:limit]
         known = parts.catalogue.tokens
         after = page[-1].address if len(found) > limit else None
-        return _json(200, {"pools": [_show_pool(pool, known) for pool in page], "nextCursor": after})
+        return as_json(200, {"pools": [show_pool(pool, known) for pool in page], "nextCursor": after})
 
-    return _served(request, work)
+    return served(request, work)
 
 
 def health() -> Reply:
@@ -180,9 +197,9 @@ def health() -> Reply:
         well = database["reached"] and queue["reached"] and market["ready"]
         status = "ok" if well and "broken" not in market else "degraded"
         body = {"status": status, "version": __version__, "database": database, "queue": queue, "market": market}
-        return _json(200 if well else UNAVAILABLE, body)
+        return as_json(200 if well else UNAVAILABLE, body)
 
-    return _reply(work)
+    return answered(work)
 
 
 def page() -> Reply:
@@ -195,86 +212,8 @@ def _html() -> str:
     return (Path(__file__).parent.parent / "web" / "index.html").read_text()
 
 
-# Where it is not 400.
-_STATUSES: dict[type[ClientError], int] = {
-    Unauthorized: 401,
-    NotFound: 404,
-    KeyReused: 409,
-    NameReused: 409,
-    TooLarge: 413,
-    UnsupportedMediaType: 415,
-    NoRoute: 422,
-    Limited: 429,
-}
-
-
-def _served(request: Request, work: Callable[[Engine, Caller], Awaitable[Reply]]) -> Reply:
-    """Run a request of somebody who is let in."""
-
-    async def authenticated(parts: Engine) -> Reply:
-        caller = await parts.authentication.caller(request.headers.get("authorization"))
-        try:
-            return await work(parts, caller)
-        except Limited as error:
-            parts.authentication.limited(caller, error.code)
-            raise
-
-    return _reply(authenticated)
-
-
-def _reply(work: Callable[[Engine], Awaitable[Reply]]) -> Reply:
-    """Run a request; the one place where errors become statuses."""
-    parts = engine()
-
-    async def guarded() -> Reply:
-        try:
-            return await work(parts)
-        except ClientError as error:
-            return _refusal(error)
-        except OrderInDoubt as error:
-            body = {"error": str(error), "code": "outcome_unknown", "orderId": str(error.order_id)}
-            return _json(UNAVAILABLE, body)
-        except KeyInDoubt as error:
-            return _json(UNAVAILABLE, {"error": str(error), "code": "outcome_unknown"})
-        except (Unavailable, StatementRefused, MarketUnavailable) as error:
-            parts.telemetry.failure("request refused", error)
-            body = {"error": "the engine cannot reach its database or its market, try again", "code": "unavailable"}
-            if isinstance(error, MarketUnavailable):
-                # Which file it is, and what is wrong with it, is the operator's business.
-                why = "its pools cannot be read" if isinstance(error, PoolsUnreadable) else str(error)
-                body = {"error": f"the market cannot be asked now, try again: {why}", "code": "market_unavailable"}
-            return _json(UNAVAILABLE, body)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets JSON and the log a traceback
-            parts.telemetry.defect("request failed", error)
-            return _json(500, {"error": "the engine failed on this request", "code": "internal"})
-
-    return parts.run(guarded())
-
-
-def _refusal(error: ClientError) -> Reply:
-    body = {"error": str(error), "code": error.code}
-    if isinstance(error, NameReused):
-        body["orderId"] = str(error.order_id)
-    reply = _json(_STATUSES.get(type(error), 400), body)
-    if isinstance(error, Unauthorized):
-        reply.headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, Limited):
-        reply.headers["Retry-After"] = str(error.retry_after)
-    return reply
-
-
-def _json(status: int, body: dict[str, Any]) -> Reply:
-    headers = {"Content-Type": JSON}
-    if status == UNAVAILABLE:
-        headers["Retry-After"] = RETRY_AFTER_SECONDS
-    return Reply(msgspec.json.encode(body).decode(), status, headers)
-
-
-def _body(request: Request) -> bytes:
-    try:
-        return request.raw_body
-    except ValueError as error:
-        raise ClientError(Fault.INVALID_TEXT, "the body cannot be decoded") from error
+# What orders to cancel can be chosen by.
+_FILTERS = ("status", "orderType", "tokenIn", "tokenOut", "clientOrderId")
 
 
 def _uuid(text: str, field: str, fault: Fault) -> UUID:
@@ -299,60 +238,52 @@ def _limit(query: Mapping[str, str]) -> int:
     return int(limit)
 
 
-def _wanted(request: Request) -> tuple[Wanted, int]:
-    query = _query(request, {"status", "cursor", "limit", "clientOrderId"})
-    status, cursor = query.get("status"), query.get("cursor")
+def _status(query: Mapping[str, str]) -> Status | None:
+    status = query.get("status")
     if status is not None and status not in set(Status):
         raise ClientError(Fault.INVALID_STATUS, f"status must be one of {', '.join(Status)}")
+    return Status(status) if status else None
+
+
+def _wanted(request: Request) -> tuple[Wanted, int]:
+    query = _query(request, {"status", "cursor", "limit", "clientOrderId"})
+    cursor = query.get("cursor")
     wanted = Wanted(
-        status=Status(status) if status else None,
+        status=_status(query),
         before=_uuid(cursor, "cursor", Fault.INVALID_CURSOR) if cursor else None,
         client_order_id=client_order_id(query.get("clientOrderId")),
     )
     return wanted, _limit(query)
 
 
-def _show(record: OrderRecord) -> dict[str, Any]:
-    terms = record.terms
-    shown: dict[str, Any] = {
-        "orderId": str(record.order_id),
-        "status": record.status,
-        # Null where another release stored what this one cannot read.
-        "tokenIn": terms and terms.token_in.name,
-        "tokenOut": terms and terms.token_out.name,
-        # Null too where an output is bought.
-        "amount": plain(terms.amount, terms.token_in.decimals) if terms and terms.amount else None,
-        "slippageTolerance": terms and f"{terms.slippage_tolerance:f}",
-        "attempts": record.attempts,
-        "failureReason": record.failure_reason,
-        "txHash": record.tx_hash,
-        "repeatOf": str(record.repeat_of) if record.repeat_of else None,
-        "clientOrderId": record.client_order_id,
-        "createdAt": iso(record.created_at),
-        "lastUpdate": iso(record.last_update),
-    }
-    if terms and terms.amount_out:
-        shown["amountOut"] = plain(terms.amount_out, terms.token_out.decimals)
-    if terms and terms.min_amount_out:
-        shown["minAmountOut"] = str(terms.min_amount_out)
-    if terms and terms.max_amount_in:
-        shown["maxAmountIn"] = str(terms.max_amount_in)
-    if record.events is not None:
-        shown["events"] = [
-            {"seq": seq, "status": status, "meta": meta, "ts": ts} for seq, status, meta, ts in record.events
-        ]
-        # Every order has had one.
-        shown["eventsKept"] = bool(record.events)
-    return shown
+def _chosen(request: Request) -> tuple[Living, int, bool]:
+    """Which orders to cancel, how many at most, and whether only to say so. Nothing is cancelled by leaving all out."""
+    query = _query(request, {"all", "dryRun", "cursor", "limit", *_FILTERS})
+    flags = {name: _flag(query, name) for name in ("all", "dryRun")}
+    if flags["all"] == any(name in query for name in _FILTERS):
+        raise ClientError(Fault.INVALID_FILTER, f"give all=true, or one or more of {', '.join(_FILTERS)}")
+    order_type = query.get("orderType")
+    if order_type is not None and order_type not in TYPES:
+        raise ClientError(Fault.INVALID_ORDER_TYPE, f"orderType must be one of {', '.join(TYPES)}")
+    cursor = query.get("cursor")
+    wanted = Living(
+        before=_uuid(cursor, "cursor", Fault.INVALID_CURSOR) if cursor else None,
+        status=_status(query),
+        order_type=order_type,
+        client_order_id=client_order_id(query.get("clientOrderId")),
+        token_in=_token(query, "tokenIn"),
+        token_out=_token(query, "tokenOut"),
+    )
+    return wanted, _limit(query), flags["dryRun"]
 
 
-def _show_pool(pool: StoredPool, known: Registry) -> dict[str, Any]:
-    return {
-        "address": pool.address,
-        "venue": pool.venue,
-        "tokens": [{"symbol": known.symbol(mint), "mint": mint} for mint in (pool.mint_0, pool.mint_1)],
-        "slot": pool.slot,
-        "ageSeconds": round(pool.age, 3),
-        "version": pool.version,
-        "live": pool.live,
-    }
+def _flag(query: Mapping[str, str], name: str) -> bool:
+    if query.get(name, "false") not in ("true", "false"):
+        raise ClientError(Fault.INVALID_FILTER, f"{name} must be true or false")
+    return query.get(name) == "true"
+
+
+def _token(query: Mapping[str, str], name: str) -> str | None:
+    """A mint, or a symbol in capitals."""
+    text = query.get(name)
+    return text if text is None or is_mint(text) else text.upper()

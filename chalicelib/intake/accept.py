@@ -9,6 +9,7 @@ from chalicelib.domain.clock import Clock, Entropy, uuid7
 from chalicelib.domain.errors import Fault, KeyInDoubt, KeyReused, Limited, NameReused, OrderInDoubt, OutcomeUnknown
 from chalicelib.domain.message import Message, MessageQueue
 from chalicelib.domain.order import Accepted, Post
+from chalicelib.intake.triggers import Triggers
 from chalicelib.intake.validation import asked, idempotency_key
 from chalicelib.telemetry import Telemetry
 from chalicelib.venues.base import Catalogue
@@ -36,6 +37,7 @@ class Intake:
         orders: OrderStore,
         queue: MessageQueue,
         catalogue: Catalogue,
+        triggers: Triggers,
         clock: Clock,
         entropy: Entropy,
         telemetry: Telemetry,
@@ -43,6 +45,7 @@ class Intake:
         self._orders = orders
         self._queue = queue
         self._catalogue = catalogue
+        self._triggers = triggers
         self._clock = clock
         self._entropy = entropy
         self._telemetry = telemetry
@@ -53,7 +56,8 @@ class Intake:
         Raises ClientError, also Limited; Unavailable where nothing was stored; OrderInDoubt, with a key KeyInDoubt.
         """
         key = idempotency_key(key_header)
-        wanted = await asked(body, content_type, self._catalogue)
+        wanted = await asked(body, content_type, self._catalogue, self._clock.now())
+        await self._triggers.check(wanted.terms)
         post = Post(
             account=caller.account,
             terms=wanted.terms,

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from msgspec.structs import replace
-
 from chalicelib.domain.clock import Clock, Entropy, uuid7
-from chalicelib.domain.errors import AttemptFailed, Fault, MarketUnavailable, NoRoute
+from chalicelib.domain.errors import AttemptFailed, BoundUnmet, Fault, MarketUnavailable, NoRoute
+from chalicelib.domain.order_types import TYPES
 from chalicelib.intake.validation import asked
 from chalicelib.routing.describe import describe
 from chalicelib.routing.router import Router
@@ -27,21 +26,17 @@ class Quoter:
         Raises ClientError; NoRoute with what venues and pools said, or with both numbers where the client's bound is
         missed; MarketUnavailable where no venue could be asked, and Unavailable where tokens can't be looked up.
         """
-        wanted = (await asked(body, content_type, self._catalogue)).terms
-        # Without the client's bound, so that a route that misses it is told from none.
-        unbound = replace(wanted, min_amount_out=0, max_amount_in=0)
+        wanted = (await asked(body, content_type, self._catalogue, self._clock.now())).terms
         # No order has this id: it is the key of what is drawn for the attempt.
+        attempt = Attempt(uuid7(self._clock, self._entropy), 1, wanted, TYPES[wanted.order_type].bound(wanted))
         try:
-            route = await self._router.route(Attempt(uuid7(self._clock, self._entropy), 1, unbound))
+            route = await self._router.route(attempt)
         except MarketUnavailable:
             raise
+        except BoundUnmet as error:
+            raise NoRoute(Fault.BOUND_UNMET, f"no route within the bound that was given: {error}") from None
         except AttemptFailed as error:
             raise NoRoute(Fault.NO_ROUTE, f"no route: {error}") from None
-        least, most = wanted.min_amount_out or route.min_amount_out, wanted.max_amount_in or route.max_amount_in
-        route = replace(route, min_amount_out=least, max_amount_in=most)
-        if objection := route.objection(route.chosen.amount_in, route.chosen.amount_out):
-            why = f"no route within the bound that was given: {objection}; {route.decision}"
-            raise NoRoute(Fault.BOUND_UNMET, why)
         bound = (
             {"maxAmountIn": str(route.max_amount_in)}
             if wanted.amount_out

@@ -5,14 +5,17 @@ no power of ten is taken before its exponent is, and none passes through a float
 """
 
 import re
+from datetime import datetime
 from decimal import Decimal
 
 import msgspec
 
 from chalicelib.domain.errors import ClientError, Fault, UnknownToken, UnsupportedMediaType
 from chalicelib.domain.order import Terms
-from chalicelib.domain.strict_json import Number, parse, quoted, refuse_unknown
+from chalicelib.domain.strict_json import parse, quoted, refuse_unknown
 from chalicelib.domain.token import U64_MAX, Registry, Token
+from chalicelib.intake.details import ORDER_TYPE, details, order_type
+from chalicelib.intake.numbers import MAX_NUMBER_LENGTH, decimal_parts
 from chalicelib.venues.base import Catalogue
 
 BODY_LIMIT = 16 * 1024
@@ -20,17 +23,14 @@ MAX_DIGITS = len(str(U64_MAX))
 DEFAULT_SLIPPAGE = Decimal("0.01")
 # Every double between 0.000001 and 1 prints with fewer, and 1 - s stays exact in a default decimal context.
 MAX_SLIPPAGE_DECIMALS = 24
-MAX_NUMBER_LENGTH = 64
 MAX_KEY_LENGTH = 255
 MAX_NAME_LENGTH = 64
 
 _TOKENS = ("tokenIn", "tokenOut")
 _AMOUNTS = ("amount", "amountOut")
-_FIELDS = (*_TOKENS, *_AMOUNTS, "slippageTolerance", "minAmountOut", "maxAmountIn", "clientOrderId")
+_FIELDS = (*_TOKENS, *_AMOUNTS, "slippageTolerance", "minAmountOut", "maxAmountIn", "clientOrderId", ORDER_TYPE)
 _ABSENT = (None, "")
 _JSON_TYPE = re.compile(r"(?:application|text)/json|application/[a-z0-9!#$&^_.+-]+\+json")
-# JSON's own grammar without the sign; [0-9] because \d takes the digits of every script.
-_DECIMAL = re.compile(r"(?P<whole>0|[1-9][0-9]*)(?:\.(?P<fraction>[0-9]+))?(?:[eE](?P<power>[+-]?[0-9]+))?")
 # A bound may be more than a u64: the tolerance of a large amount makes one so.
 _BASE_UNITS = re.compile(r"[1-9][0-9]{0,38}")
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
@@ -65,29 +65,30 @@ class Asked(msgspec.Struct, frozen=True):
     client_order_id: str | None
 
 
-async def asked(body: bytes, content_type: str | None, market: Catalogue) -> Asked:
+async def asked(body: bytes, content_type: str | None, market: Catalogue, now: datetime) -> Asked:
     """What the body of a POST asks for. Raises Unavailable where its tokens can't be looked up."""
     _check_content_type(content_type)
     fields = parse(body, BODY_LIMIT)
     try:
-        wanted = _terms(fields, market.tokens)
+        wanted = _terms(fields, market.tokens, now)
     except UnknownToken as error:
         # A pool may have come since that trades them.
-        wanted = _terms(fields, await market.refreshed(error.tokens))
+        wanted = _terms(fields, await market.refreshed(error.tokens), now)
     return Asked(wanted, client_order_id(fields.get("clientOrderId")))
 
 
-def terms(body: bytes, content_type: str | None, tokens: Registry) -> Terms:
+def terms(body: bytes, content_type: str | None, tokens: Registry, now: datetime) -> Terms:
     """The terms that the body of a POST asks for, among known tokens."""
     _check_content_type(content_type)
-    return _terms(parse(body, BODY_LIMIT), tokens)
+    return _terms(parse(body, BODY_LIMIT), tokens, now)
 
 
-def _terms(fields: dict[str, object], tokens: Registry) -> Terms:
+def _terms(fields: dict[str, object], tokens: Registry, now: datetime) -> Terms:
     amounts = [name for name in _AMOUNTS if fields.get(name) not in _ABSENT]
     if not amounts or any(fields.get(name) in _ABSENT for name in _TOKENS):
         raise ClientError(Fault.MISSING_FIELDS, "tokenIn, tokenOut, amount required")
-    refuse_unknown(fields, _FIELDS)
+    kind = order_type(fields)
+    refuse_unknown(fields, (*_FIELDS, *[field.name for field in kind.fields]))
     if len(amounts) > 1:
         raise ClientError(
             Fault.TWO_AMOUNTS, "amount and amountOut exclude each other: what to sell of tokenIn, or to buy of tokenOut"
@@ -103,8 +104,10 @@ def _terms(fields: dict[str, object], tokens: Registry) -> Terms:
         amount=_base_units(fields, "amount", token_in) if sold else 0,
         amount_out=0 if sold else _base_units(fields, "amountOut", token_out),
         slippage_tolerance=_slippage(fields.get("slippageTolerance")),
-        min_amount_out=_bound(fields, "minAmountOut", "amount", Fault.INVALID_MIN_AMOUNT_OUT),
-        max_amount_in=_bound(fields, "maxAmountIn", "amountOut", Fault.INVALID_MAX_AMOUNT_IN),
+        min_amount_out=client_bound(fields, "minAmountOut", "amount", Fault.INVALID_MIN_AMOUNT_OUT),
+        max_amount_in=client_bound(fields, "maxAmountIn", "amountOut", Fault.INVALID_MAX_AMOUNT_IN),
+        order_type=kind.name,
+        details=details(fields, kind, now),
     )
 
 
@@ -137,7 +140,7 @@ def _token(fields: dict[str, object], name: str, tokens: Registry, malformed: Fa
 
 
 def _base_units(fields: dict[str, object], name: str, token: Token) -> int:
-    mantissa, exponent = _decimal(fields[name]) or (0, 0)
+    mantissa, exponent = decimal_parts(fields[name]) or (0, 0)
     if mantissa == 0:
         raise ClientError(
             Fault.INVALID_AMOUNT,
@@ -158,7 +161,7 @@ def _base_units(fields: dict[str, object], name: str, token: Token) -> int:
     return units
 
 
-def _bound(fields: dict[str, object], name: str, amount: str, code: Fault) -> int:
+def client_bound(fields: dict[str, object], name: str, amount: str, code: Fault) -> int:
     """What the client itself holds an execution to, for the amount that is fixed; 0 where it gives nothing."""
     value = fields.get(name)
     if value is None:
@@ -175,7 +178,7 @@ def _bound(fields: dict[str, object], name: str, amount: str, code: Fault) -> in
 def _slippage(value: object) -> Decimal:
     if value is None:
         return DEFAULT_SLIPPAGE
-    parts = _decimal(value)
+    parts = decimal_parts(value)
     # Above 0, the exponent alone makes it 10 and more.
     if parts is not None and -MAX_SLIPPAGE_DECIMALS <= parts[1] <= 0:
         slippage = Decimal(f"{parts[0]}E{parts[1]}")
@@ -186,20 +189,3 @@ def _slippage(value: object) -> Decimal:
         "slippageTolerance must be at least 0 and less than 1 (0.02 = 2 %): a JSON number, or a plain decimal string, "
         f"of at most {MAX_SLIPPAGE_DECIMALS} decimals",
     )
-
-
-def _decimal(value: object) -> tuple[int, int] | None:
-    """(mantissa, exponent) of a number or plain decimal string, one pair for all its spellings; None for the rest."""
-    text = value.text if isinstance(value, Number) else value
-    if not isinstance(text, str) or len(text) > MAX_NUMBER_LENGTH:
-        return None
-    found = _DECIMAL.fullmatch(text)
-    if found is None or (isinstance(value, str) and found["power"]):
-        return None
-    digits = found["whole"] + (found["fraction"] or "")
-    significant = digits.rstrip("0")
-    if not significant:
-        return 0, 0
-    # Both have at most 64 digits by now.
-    power = int(found["power"] or 0)
-    return int(significant), power - len(found["fraction"] or "") + len(digits) - len(significant)

@@ -1,6 +1,7 @@
 """The best way from one token to another through pools: directly, or over one token in the middle."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from itertools import pairwise
 from math import prod
 from typing import NamedTuple
@@ -131,6 +132,15 @@ class Planner(msgspec.Struct, frozen=True, kw_only=True):
             surplus=best.surplus,
             left_out=tuple(dict.fromkeys(left_out)),
         )
+
+    def spot(self, mint_in: str, mint_out: str, pools: Iterable[Quoting], clock: Clock) -> Fraction | None:
+        """The best price after fees at size zero, output for one unit of input; None where there is no way."""
+        wish = Wish(mint_in=mint_in, mint_out=mint_out, amount_in=1)
+        ways = [
+            prod([max([curve.spot for curve in hop.curves]) for hop in hops], start=Fraction(1))
+            for hops in self._ways(wish, _ordered(pools), clock, [])
+        ]
+        return max(ways, default=None)
 
     def _ways(self, wish: Wish, pools: Sequence[Quoting], clock: Clock, left_out: list[str]) -> Iterator[list[_Hop]]:
         """The direct way and those over a middle token, where each hop has a pool."""

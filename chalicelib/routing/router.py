@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from decimal import ROUND_CEILING, Context, Decimal
 
 import msgspec
 
-from chalicelib.domain.errors import EngineError, MarketUnavailable, QuoteUnavailable, Unavailable
+from chalicelib.domain.errors import BoundUnmet, EngineError, MarketUnavailable, QuoteUnavailable, Unavailable
 from chalicelib.domain.order import Terms
 from chalicelib.domain.quote import Leg, Quote, Route, fee_share
 from chalicelib.domain.token import Token
@@ -18,6 +19,7 @@ from chalicelib.venues.pool import Quoting
 QUOTE_DEADLINE_SECONDS = 2.0
 # How far from the best price an amount may reach that counts as liquidity.
 NEAR = 0.99
+_REFERENCE = Context(prec=18, rounding=ROUND_CEILING)
 
 
 class Router:
@@ -48,11 +50,28 @@ class Router:
         pools, missing = await self._pools(attempt, mints)
         try:
             route = self._best(terms, pools, attempt.bound, missing)
+        except BoundUnmet as error:
+            raise BoundUnmet("; ".join([str(error), *missing]), error.price_impact) from None
         except QuoteUnavailable as error:
             # What venues said tells more than that there are no pools.
             reasons = missing if missing and not pools else [self._named(str(error), terms), *missing]
             raise QuoteUnavailable("; ".join(reasons)) from None
         return route
+
+    async def reference(self, attempt: Attempt) -> Decimal:
+        """The reference price of a pair: tokenIn for one tokenOut at size zero, after fees, rounded up to 18 digits.
+
+        Raises QuoteUnavailable where no pool trades it now, and Unavailable.
+        """
+        terms = attempt.terms
+        token_in, token_out = terms.token_in, terms.token_out
+        pools, missing = await self._pools(attempt, frozenset((token_in.key, token_out.key, *self._middles)))
+        spot = self._planner.spot(token_in.key, token_out.key, pools, self._clock())
+        if spot is None:
+            raise QuoteUnavailable("; ".join(missing) or f"no pool trades {token_in.name} for {token_out.name}")
+        return _REFERENCE.divide(
+            Decimal(spot.denominator * 10**token_out.decimals), Decimal(spot.numerator * 10**token_in.decimals)
+        )
 
     async def _pools(self, attempt: Attempt, mints: frozenset[str]) -> tuple[list[Quoting], list[str]]:
         """What venues offer in time, and what the others said.
@@ -117,7 +136,7 @@ class Router:
             best_single=plan.single,
         )
         if objection := route.objection(plan.amount_in, plan.amount_out):
-            raise QuoteUnavailable(objection)
+            raise BoundUnmet(objection, plan.price_impact)
         return route
 
     def _quote(self, terms: Terms, legs: Sequence[Leg], pools: Mapping[str, Quoting], clock: Clock) -> Quote:
@@ -156,12 +175,12 @@ def _said(venue: str, error: BaseException) -> str:
 
 
 def _bounds(terms: Terms, plan: Plan, bound: int | None) -> tuple[int, int]:
-    """The least output and the most input: what the client said, else what the first quote made of its tolerance."""
+    """The least output and the most input: the bound that is set, else the client's, else what its tolerance makes."""
     share, whole = terms.slippage_tolerance.as_integer_ratio()
     if terms.amount_out:
-        return terms.amount_out, terms.max_amount_in or bound or plan.amount_in * (whole + share) // whole
+        return terms.amount_out, bound or terms.max_amount_in or plan.amount_in * (whole + share) // whole
     least = -(-plan.amount_out * (whole - share) // whole)
-    return terms.min_amount_out or bound or max(1, least), terms.amount
+    return bound or terms.min_amount_out or max(1, least), terms.amount
 
 
 def _with_fees(leg: Leg, pool: Quoting, clock: Clock) -> Leg:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -41,6 +42,9 @@ class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
     enqueued_at: datetime
     parked_at: datetime | None
     repeat_of: UUID | None
+    expires_at: datetime | None
+    watch_rising: bool | None
+    watch_price: Decimal | None
 
     def terms(self) -> Terms | None:
         """What is to be swapped; None where that cannot be read."""

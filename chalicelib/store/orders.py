@@ -13,7 +13,7 @@ from chalicelib.domain.claim import LEASE_SECONDS, Claim, ClaimResult, OpenSubmi
 from chalicelib.domain.clock import Clock, Entropy, uuid7
 from chalicelib.domain.errors import Duplicate, Fault, OutcomeUnknown, StatementRefused, Unavailable
 from chalicelib.domain.lifecycle import TERMINAL, Status
-from chalicelib.domain.order import DEFAULT_TYPE, Accepted, Post, Terms
+from chalicelib.domain.order import Accepted, Post, Terms
 from chalicelib.domain.retry import MAX_CRASHES, MAX_LAST_RESORTS
 from chalicelib.store.database import Database
 from chalicelib.store.statements import load
@@ -44,6 +44,8 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
     tx_hash: str | None
     # The failed order that this one was placed anew for.
     repeat_of: UUID | None
+    # Of its last event.
+    seq: int
     client_order_id: str | None
     events: tuple[tuple[int, str, msgspec.Raw, str], ...] | None
 
@@ -54,6 +56,18 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     status: Status | None = None
     before: UUID | None = None
     client_order_id: str | None = None
+
+
+class Living(msgspec.Struct, frozen=True, kw_only=True):
+    """Which orders that have not ended: those older than `before`, and what else they must be, where it says so."""
+
+    before: UUID | None = None
+    status: Status | None = None
+    order_type: str | None = None
+    client_order_id: str | None = None
+    # A mint, or a symbol in capitals.
+    token_in: str | None = None
+    token_out: str | None = None
 
 
 class Orders:
@@ -79,7 +93,8 @@ class Orders:
             "ts": ts,
             "account": post.account,
             "client_order_id": name,
-            "type": DEFAULT_TYPE,
+            "type": post.terms.order_type,
+            "expires_at": post.terms.expires_at,
         }
         statement = "accept"
         if key is not None:
@@ -119,6 +134,11 @@ class Orders:
         rows = await self._database.insist(_SQL["show"], {"id": order_id, "account": account})
         return _record(rows[0]) if rows else None
 
+    async def find(self, order_id: UUID, account: str) -> OrderRecord | None:
+        """One order of an account, without its events."""
+        rows = await self._database.insist(_SQL["find"], {"id": order_id, "account": account})
+        return _record(rows[0]) if rows else None
+
     async def newest(self, account: str, wanted: Wanted, limit: int) -> list[OrderRecord]:
         """A page of an account's orders, newest first."""
         status, name = wanted.status, wanted.client_order_id
@@ -127,6 +147,20 @@ class Orders:
         if name is not None:
             statement, params = "newest_named", params | {"client_order_id": name}
         return [_record(row) for row in await self._database.insist(_SQL[statement], params)]
+
+    async def living(self, account: str, wanted: Living, limit: int) -> list[OrderRecord]:
+        """A page of an account's orders that have not ended, newest first."""
+        params = {
+            "account": account,
+            "before": wanted.before or _NEWEST,
+            "status": wanted.status,
+            "type": wanted.order_type,
+            "client_order_id": wanted.client_order_id,
+            "token_in": wanted.token_in,
+            "token_out": wanted.token_out,
+            "limit": limit,
+        }
+        return [_record(row) for row in await self._database.insist(_SQL["living"], params)]
 
     async def claim(
         self, order_ids: Collection[UUID], *, alone: bool = False, last_resort: bool = False
@@ -219,7 +253,7 @@ def _accepted(statement: str, params: Mapping[str, Any], rows: list[tuple[Any, .
 
 def _claim_result(row: tuple[Any, ...]) -> ClaimResult:
     order_id, verdict, crashes, open_tx, wait, token, payload, status, attempts, *rest = row
-    last_seq, last_update, timeline, parked, bound = rest
+    last_seq, last_update, timeline, parked, bound, ending = rest
     claim = None
     if verdict == Verdict.CLAIMED:
         try:
@@ -235,6 +269,7 @@ def _claim_result(row: tuple[Any, ...]) -> ClaimResult:
                 open_tx=open_tx,
                 parked=parked,
                 bound=None if bound is None else int(bound),
+                ending=ending and Status(ending),
                 timeline=_timeline(timeline) if timeline else ((Status(status), int(last_update.timestamp() * 1000)),),
             )
         except ValueError:
@@ -248,7 +283,8 @@ def _timeline(text: str) -> tuple[tuple[Status, int], ...]:
 
 
 def _record(row: tuple[Any, ...]) -> OrderRecord:
-    order_id, payload, status, created_at, last_update, attempts, failure_reason, tx_hash, repeat_of, name, events = row
+    order_id, payload, status, created_at, last_update, attempts, failure_reason, tx_hash, *more = row
+    repeat_of, seq, name, events = more
     return OrderRecord(
         order_id=order_id,
         terms=Terms.read(payload),
@@ -259,6 +295,7 @@ def _record(row: tuple[Any, ...]) -> OrderRecord:
         failure_reason=failure_reason,
         tx_hash=tx_hash,
         repeat_of=repeat_of,
+        seq=seq,
         client_order_id=name,
         events=msgspec.json.decode(events, type=tuple[tuple[int, str, msgspec.Raw, str], ...]) if events else None,
     )

@@ -45,13 +45,20 @@ class Request:
     def __init__(
         self,
         body: bytes = b"",
+        *,
         content_type: str | None = "application/json",
         query: dict[str, str] | None = None,
         key: str | None = None,
         authorization: str | None = None,
+        if_match: str | None = None,
     ) -> None:
         self.raw_body = body
-        headers = {"content-type": content_type, "idempotency-key": key, "authorization": authorization}
+        headers = {
+            "content-type": content_type,
+            "idempotency-key": key,
+            "authorization": authorization,
+            "if-match": if_match,
+        }
         self.headers = {name: value for name, value in headers.items() if value is not None}
         self.query_params = query
 
@@ -102,7 +109,7 @@ class Rig:
         """Take an order to its end without its queue, the database's time moving past each pause."""
         for _ in range(30):
             shown = self.show(order_id)
-            if shown["status"] in ("confirmed", "failed"):
+            if shown["status"] in TERMINAL:
                 return shown
             self.invoke(order_id)
             self.advance(16)
@@ -236,6 +243,10 @@ class Rig:
     def sweep(self) -> None:
         schedule.sweep()
 
+    def watch(self) -> None:
+        """One tick of the market watch."""
+        schedule.watch(Context(8))
+
     def alone(self) -> bool:
         """Whether no session of the engine is left; the rig's own end a moment after it closed them."""
         return not self.sql(
@@ -253,7 +264,7 @@ class Rig:
 
     def finish(self, order_id: str) -> dict[str, Any]:
         """Run until an order is terminal."""
-        self.until(lambda: self.show(order_id)["status"] in ("confirmed", "failed"))
+        self.until(lambda: self.show(order_id)["status"] in TERMINAL)
         return self.show(order_id)
 
     def sql(self, statement: str, *params: Any) -> list[Any]:

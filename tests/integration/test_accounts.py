@@ -22,6 +22,9 @@ ASKS: dict[str, Callable[[Request], rest.Reply]] = {
     "ticket": rest.ticket,
     "order": lambda request: rest.order(request, UNKNOWN),
     "orders": rest.orders,
+    "cancel": lambda request: rest.cancel(request, UNKNOWN),
+    "cancel_several": rest.cancel_several,
+    "amend": lambda request: rest.amend(request, UNKNOWN),
     "tokens": rest.tokens,
     "pools": rest.pools,
 }
@@ -55,6 +58,23 @@ def test_an_order_is_its_accounts_alone(keyed: Rig, alice: Account, bob: Account
     mine = bob.post()
     assert bob.list(cursor=order_id) == []
     assert alice.list(cursor=mine) == [order_id]
+
+
+def test_an_order_is_changed_by_its_account_alone(keyed: Rig, alice: Account, bob: Account) -> None:
+    order_id = alice.post(orderType="limit", limitPrice="0.000001")
+    keyed.work()
+    assert json.loads(alice.show(order_id).body)["status"] == "open"
+    amendment = json.dumps({"limitPrice": "0.000002"}).encode()
+    for change in (
+        lambda at: rest.cancel(Request(authorization=bob.bearer), at),
+        lambda at: rest.amend(Request(amendment, authorization=bob.bearer, if_match="3"), at),
+    ):
+        others, unknown = change(order_id), change(UNKNOWN)
+        assert (others.status, others.body.replace(order_id, UNKNOWN)) == (404, unknown.body)
+    several = rest.cancel_several(Request(query={"all": "true"}, authorization=bob.bearer))
+    assert json.loads(several.body)["orders"] == []
+    assert keyed.row(order_id)["status"] == "open"
+    assert rest.cancel(Request(authorization=alice.bearer), order_id).status == 200
 
 
 def test_a_socket_follows_its_accounts_orders_alone(keyed: Rig, alice: Account, bob: Account) -> None:

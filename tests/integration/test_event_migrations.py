@@ -31,9 +31,11 @@ def database_url(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyP
     """A database as the release before left it, but for what today's engine writes and later migrations add."""
     for path in sorted(MIGRATIONS.glob("*.sql"))[:6]:
         shutil.copy(path, tmp_path)
-    for name in ("0013_pools", "0014_accounts"):
+    before = "0006_repeats"
+    for name in ("0013_pools", "0014_accounts", "0015_resting_orders"):
         later = (MIGRATIONS / f"{name}.sql").read_text()
-        (tmp_path / f"{name}.sql").write_text(re.sub("depends: .*", "depends: 0006_repeats", later))
+        (tmp_path / f"{name}.sql").write_text(re.sub("depends: .*", f"depends: {before}", later))
+        before = name
     name = f"before_{uuid4().hex[:12]}"
     with monkeypatch.context() as patched:
         patched.setattr("local.migrate.MIGRATIONS", tmp_path)

@@ -3,10 +3,10 @@
 import pytest
 
 from chalicelib.domain.retry import MAX_CRASHES, MAX_LAST_RESORTS
-from chalicelib.handlers import queue
+from chalicelib.handlers import queue, rest
 from tests.integration.faults import die
 from tests.integration.operators import Operator, fail, park
-from tests.integration.rig import Rig
+from tests.integration.rig import Request, Rig
 
 
 def test_an_order_that_waits_for_the_queue(rig: Rig, operate: Operator) -> None:
@@ -141,9 +141,9 @@ def test_an_order_that_this_release_cannot_read(rig: Rig, operate: Operator) -> 
 def test_an_order_in_a_status_that_this_release_does_not_have(rig: Rig, operate: Operator) -> None:
     order_id = rig.post()
     rig.sql("ALTER TABLE orders DROP CONSTRAINT status_is_known")
-    rig.sql("UPDATE orders SET status = 'open'")
-    rig.sql("UPDATE order_events SET status = 'open'")
-    assert "a form that this release cannot read (status open)" in operate.conclusion(order_id)
+    rig.sql("UPDATE orders SET status = 'frozen'")
+    rig.sql("UPDATE order_events SET status = 'frozen'")
+    assert "a form that this release cannot read (status frozen)" in operate.conclusion(order_id)
 
 
 @pytest.mark.parametrize(
@@ -195,3 +195,15 @@ def test_a_queue_out_of_reach_is_named(rig: Rig, operate: Operator, monkeypatch:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("ORDERS_QUEUE", "http://127.0.0.1:9/queue/orders")
     assert "but the queue of orders cannot be reached from here" in operate.conclusion(order_id)
+
+
+def test_orders_that_rest(rig: Rig, operate: Operator) -> None:
+    stop = rig.post(orderType="stop", triggerPrice="0.5")
+    limit = rig.post(orderType="limit", limitPrice="0.001", timeInForce="GTD", expiresAt="2999-01-01T00:00:00Z")
+    recurring = rig.post(orderType="recurring", every=60, count=3)
+    rig.work()
+    assert "the reference price, tokenIn for one tokenOut, is at least 0.5" in operate.conclusion(stop)
+    assert "is at most 0.001, and expires 2999-01-01" in operate.conclusion(limit)
+    assert "its next run is due" in operate.conclusion(recurring)
+    assert rest.cancel(Request(), stop).status == 200
+    assert "It is cancelled, before anything filled it" in operate.conclusion(stop)

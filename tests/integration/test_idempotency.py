@@ -52,7 +52,7 @@ def stored(rig: Rig) -> list[str]:
 
 def rival(body: bytes = BODY) -> dict[str, Any]:
     """What another container stores an order with."""
-    wanted = terms(body, None, ANY)
+    wanted = terms(body, None, ANY, datetime.now(UTC))
     return {
         "id": uuid4(),
         "payload": msgspec.json.encode(wanted).decode(),
@@ -61,6 +61,7 @@ def rival(body: bytes = BODY) -> dict[str, Any]:
         "account": "default",
         "client_order_id": None,
         "type": "market",
+        "expires_at": None,
         "key": KEY,
         "digest": wanted.digest(),
         "lifetime": DAY,

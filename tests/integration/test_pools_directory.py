@@ -165,7 +165,12 @@ def test_a_directory_without_a_pool_is_told_to_clients_in_general_and_to_operato
     choose(tmp_path)
     # A token that only its pools could tell.
     unlisted = Request(json.dumps(SOL_TO_USDC | {"tokenIn": "2" * 44}).encode())
-    for asked in (lambda: rest.tokens(Request()), lambda: rest.pools(Request()), lambda: rest.execute(unlisted), quoted):
+    for asked in (
+        lambda: rest.tokens(Request()),
+        lambda: rest.pools(Request()),
+        lambda: rest.execute(unlisted),
+        quoted,
+    ):
         reply = asked()
         assert (reply.status, "Retry-After" in reply.headers) == (503, True)
         assert json.loads(reply.body) == {

@@ -1,6 +1,7 @@
 """Quotes: what an order would get, and orders that hold to one."""
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -86,7 +87,7 @@ def test_what_no_venue_can_do_is_no_route_with_the_reason(rig: Rig, body: dict[s
 
 def test_each_hostile_body_is_refused_by_the_same_name_as_an_order(rig: Rig) -> None:
     for hostile in BODIES:
-        reply = rest.quote(Request(hostile.body, hostile.content_type))
+        reply = rest.quote(Request(hostile.body, content_type=hostile.content_type))
         answer = json.loads(reply.body)
         assert (reply.status, answer["code"]) == (hostile.status, hostile.code), hostile.name
         assert set(answer) == {"error", "code"}, hostile.name
@@ -131,7 +132,7 @@ def test_any_order_has_a_quote_that_can_be_ordered_or_no_route(rig: Rig, body: d
     answer = json.loads(reply.body)
     if reply.status == 200:
         bound = {name: value for name, value in answer.items() if name != "route"}
-        assert terms(json.dumps(body | bound).encode(), None, ANY)
+        assert terms(json.dumps(body | bound).encode(), None, ANY, datetime.now(UTC))
     else:
         assert (reply.status, answer["code"]) in [
             (422, "no_route"),

@@ -25,7 +25,7 @@ def ids(found: dict[str, Any]) -> list[str]:
 
 def test_each_hostile_body_is_refused_by_name_and_nothing_is_stored(rig: Rig) -> None:
     for hostile in BODIES:
-        reply = rest.execute(Request(hostile.body, hostile.content_type))
+        reply = rest.execute(Request(hostile.body, content_type=hostile.content_type))
         answer = json.loads(reply.body)
         assert (reply.status, answer["code"]) == (hostile.status, hostile.code), hostile.name
         assert set(answer) == {"error", "code"}, hostile.name
@@ -50,7 +50,7 @@ def test_a_body_that_cannot_be_decoded_is_refused(rig: Rig) -> None:
 
 @pytest.mark.parametrize("content_type", [None, "", "application/json; charset=utf-8", "text/json", "Application/JSON"])
 def test_an_order_is_taken_as_json_unless_it_says_otherwise(rig: Rig, content_type: str | None) -> None:
-    assert rest.execute(Request(json.dumps(SOL_TO_USDC).encode(), content_type)).status == 200
+    assert rest.execute(Request(json.dumps(SOL_TO_USDC).encode(), content_type=content_type)).status == 200
     assert rig.sql("SELECT count(*) FROM orders") == [(1,)]
 
 

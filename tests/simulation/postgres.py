@@ -23,7 +23,7 @@ LOCK_SECONDS = 1.0
 LANDING = ("land", "fill")
 EVEN = 0.5
 ORPHANS_THAT_COMMIT = 0.7
-FILES = ("accounts", "orders", "streams", "ledger", "pools", "operations")
+FILES = ("accounts", "orders", "book", "streams", "ledger", "pools", "operations")
 NAMES = {text: name for file in FILES for name, text in load(file).items()}
 
 

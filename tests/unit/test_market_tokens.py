@@ -1,6 +1,7 @@
 """Orders of tokens that a market knows, knows several of, or does not know."""
 
 from collections.abc import Collection
+from datetime import UTC, datetime
 
 import pytest
 
@@ -17,12 +18,14 @@ from tests.hostile import BODIES, order
 SOL, USDC = token.KNOWN[0], token.KNOWN[1]
 ETHER = [token.Token("ETH", 8, "7vfCXTUXx5WJV5JADk17DUJ4ksgau7utNKj4b963voxs"), token.Token("ETH", 6, "2" * 44)]
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
 
 @pytest.mark.parametrize("field", ["tokenIn", "tokenOut"])
 @pytest.mark.parametrize("text", ["FOO", "2" * 44, "fail"])
 def test_a_token_that_the_market_does_not_know_is_named(field: str, text: str) -> None:
     with pytest.raises(UnknownToken, match=f"^{field} .*{text}") as caught:
-        terms(order(**{field: f'"{text}"'}), None, token.Registry())
+        terms(order(**{field: f'"{text}"'}), None, token.Registry(), NOW)
     assert caught.value.code == "unknown_token"
 
 
@@ -30,11 +33,11 @@ def test_a_token_that_the_market_does_not_know_is_named(field: str, text: str) -
 def test_a_symbol_of_several_mints_lists_them(field: str) -> None:
     tokens = token.Registry([SOL, USDC, *ETHER])
     with pytest.raises(ClientError, match=f"^{field} ") as caught:
-        terms(order(**{field: '"eth"'}), None, tokens)
+        terms(order(**{field: '"eth"'}), None, tokens, NOW)
     assert caught.value.code == "ambiguous_token"
     assert all(each.mint in str(caught.value) for each in ETHER)
     for each in ETHER:
-        assert terms(order(tokenIn=f'"{each.mint}"'), None, tokens).token_in == each
+        assert terms(order(tokenIn=f'"{each.mint}"'), None, tokens, NOW).token_in == each
 
 
 class Growing:
@@ -57,12 +60,12 @@ class Growing:
 
 async def test_a_token_that_came_since_is_looked_for_and_a_known_one_is_not() -> None:
     market = Growing([token.Token("2" * 44, 3, "2" * 44)])
-    assert (await asked(order(), None, market)).terms == terms(order(), None, market.tokens)
+    assert (await asked(order(), None, market, NOW)).terms == terms(order(), None, market.tokens, NOW)
     assert market.looks == 0
-    came = (await asked(order(tokenIn=f'"{"2" * 44}"', amount="0.001"), None, market)).terms
+    came = (await asked(order(tokenIn=f'"{"2" * 44}"', amount="0.001"), None, market, NOW)).terms
     assert (came.token_in.decimals, came.amount, market.looks) == (3, 1, 1)
     with pytest.raises(UnknownToken):
-        await asked(order(tokenOut='"FOO"'), None, market)
+        await asked(order(tokenOut='"FOO"'), None, market, NOW)
     assert market.looks == 2
 
 
@@ -70,10 +73,10 @@ async def test_all_unknown_tokens_are_looked_for_at_once() -> None:
     market = Growing([])
     one, other = "2" * 44, "3" * 44
     with pytest.raises(UnknownToken):
-        await asked(order(tokenIn=f'"{one}"', tokenOut=f'"{other}"'), None, market)
+        await asked(order(tokenIn=f'"{one}"', tokenOut=f'"{other}"'), None, market, NOW)
     assert (market.looks, market.wanted) == (1, [one, other])
     with pytest.raises(UnknownToken):
-        await asked(order(tokenOut=f'"{other}"'), None, market)
+        await asked(order(tokenOut=f'"{other}"'), None, market, NOW)
     assert (market.looks, market.wanted) == (2, [other])
 
 
@@ -81,7 +84,7 @@ async def test_what_else_is_wrong_with_a_body_looks_for_no_token() -> None:
     market = Growing([])
     for hostile in BODIES:
         with pytest.raises(ClientError) as caught:
-            await asked(hostile.body, hostile.content_type, market)
+            await asked(hostile.body, hostile.content_type, market, NOW)
         assert caught.value.code in (hostile.code, Fault.UNKNOWN_TOKEN), hostile.name
         assert market.looks == (caught.value.code == Fault.UNKNOWN_TOKEN), hostile.name
         market.looks = 0

@@ -1,6 +1,7 @@
 """The Postman collection: its structure, and that it asks for what the engine serves."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
@@ -155,14 +156,14 @@ def test_the_order_is_valid_as_it_is_sent() -> None:
     request = create_order().request
     headers = {header.key.lower(): header.value for header in request.header}
     assert request.body is not None
-    wanted = terms(request.body.raw.encode(), headers["content-type"], ANY)
+    wanted = terms(request.body.raw.encode(), headers["content-type"], ANY, datetime.now(UTC))
     assert (wanted.token_in.name, wanted.token_out.name, wanted.amount) == ("SOL", "USDC", 3_000_000_000)
 
 
 def test_the_quote_is_valid_as_it_is_sent() -> None:
     body = asking("/api/quotes").request.body
     assert body is not None
-    assert terms(body.raw.encode(), None, ANY).amount_out == 450_000_000
+    assert terms(body.raw.encode(), None, ANY, datetime.now(UTC)).amount_out == 450_000_000
 
 
 def test_every_route_is_asked_for() -> None:

@@ -30,6 +30,7 @@ def test_only_the_database_must_be_named() -> None:
         ({"EVENT_RETENTION_DAYS": "-1"}, "EVENT_RETENTION_DAYS: must be a whole number of days from 0 to 36500"),
         ({"AUTH": "maybe"}, "AUTH: must be none or required"),
         ({"ACCOUNT_BURST": "0"}, "ACCOUNT_BURST: must be a whole number from 1 to 1000000"),
+        ({"WATCH_TICK_SECONDS": "61"}, "WATCH_TICK_SECONDS: must be a number above 0, at most 60"),
         ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL: must be DEBUG, INFO, WARNING or ERROR"),
         (
             {"POOLS_DIRECTORY": "/pools", "SOLANA_RPC_URL": "https://node"},

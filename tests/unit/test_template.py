@@ -13,7 +13,7 @@ import pytest
 
 from chalicelib import settings
 from chalicelib.domain.claim import LEASE_SECONDS
-from chalicelib.handlers.rest import RETRY_AFTER_SECONDS
+from chalicelib.handlers.replies import RETRY_AFTER_SECONDS
 from chalicelib.settings import Settings
 from chalicelib.store.orders import RESEND_SECONDS
 from chalicelib.store.streams import SUBSCRIPTION_LEASE_SECONDS
@@ -38,15 +38,16 @@ ROLES = {
     "Deliver": "DeliverRole",
     "DeadLetter": "DeadLetterRole",
     "Sweep": "SweepRole",
+    "Watch": "WatchRole",
 }
-PUSHING = {"WebsocketMessage", "Worker", "Deliver", "DeadLetter"}
+PUSHING = {"APIHandler", "WebsocketMessage", "Worker", "Deliver", "DeadLetter", "Watch"}
 MAPPINGS = {"Worker": "OrdersQueue", "Deliver": "DeliveriesQueue", "DeadLetter": "DeadLettersQueue"}
 
 RECEIVE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 SEND = {"sqs:SendMessage"}
 COUNT = {"sqs:GetQueueAttributes"}
 GRANTS: dict[str, list[tuple[set[str], set[str]]]] = {
-    "APIHandler": [(SEND | COUNT, {"OrdersQueue"})],
+    "APIHandler": [(COUNT, {"OrdersQueue"}), (SEND, {"OrdersQueue", "DeliveriesQueue"})],
     "WebsocketConnect": [(SEND, {"DeliveriesQueue"})],
     "WebsocketMessage": [(SEND, {"DeliveriesQueue"})],
     "WebsocketDisconnect": [],
@@ -54,6 +55,7 @@ GRANTS: dict[str, list[tuple[set[str], set[str]]]] = {
     "Deliver": [(RECEIVE, {"DeliveriesQueue"}), (SEND, {"DeliveriesQueue"})],
     "DeadLetter": [(RECEIVE, {"DeadLettersQueue"}), (SEND, set(QUEUES))],
     "Sweep": [(COUNT, {"OrdersQueue"}), (SEND, set(QUEUES))],
+    "Watch": [(SEND, {"OrdersQueue", "DeliveriesQueue"})],
 }
 # The ids of sockets are not known before they are open.
 CONNECTIONS = {
@@ -180,6 +182,8 @@ def test_a_deployment_requires_keys_unless_it_says_otherwise(template: Template)
 def test_functions_give_up_before_a_queue_gives_a_message_again(template: Template) -> None:
     timeouts = {name: properties(template, name)["Timeout"] for name in ROLES}
     assert timeouts.pop("Sweep") == 30
+    # It claims nothing, and one invocation goes on until the next has begun.
+    assert timeouts.pop("Watch") == 70
     assert set(timeouts.values()) == {10}
 
 
@@ -217,7 +221,7 @@ def test_batches_are_parameters_and_dead_letters_come_alone(template: Template) 
 
 
 def test_the_simulation_has_the_numbers_of_the_template(template: Template) -> None:
-    timeouts = {properties(template, name)["Timeout"] for name in ROLES if name != "Sweep"}
+    timeouts = {properties(template, name)["Timeout"] for name in ROLES if name not in ("Sweep", "Watch")}
     assert timeouts == {FUNCTION_SECONDS}
     assert properties(template, "Sweep")["Timeout"] == OTHER_SECONDS["sweep"]
     assert {properties(template, queue)["VisibilityTimeout"] for queue in QUEUES} == {VISIBILITY_SECONDS}

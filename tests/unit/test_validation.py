@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -18,11 +19,12 @@ from chalicelib.intake import validation
 from chalicelib.intake.validation import BODY_LIMIT, MAX_SLIPPAGE_DECIMALS, idempotency_key
 from tests.hostile import BODIES, JSON_TYPE, SOL_MINT, USDC_MINT, Body, order, purchase
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SOL, USDC = token.KNOWN[0], token.KNOWN[1]
 
 
 def terms(body: bytes, content_type: str | None, tokens: token.Registry = token.ANY) -> Terms:
-    return validation.terms(body, content_type, tokens)
+    return validation.terms(body, content_type, tokens, NOW)
 
 
 def refused(body: bytes, content_type: str | None = JSON_TYPE) -> ClientError:

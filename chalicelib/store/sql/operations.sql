@@ -49,8 +49,9 @@ UPDATE orders SET enqueued_at = engine_now() WHERE id = ANY(%(ids)s) AND outcome
 -- name: repeat
 -- A new order on the terms of a failed one. The unique key decides between several.
 WITH accepted AS (
-    INSERT INTO orders (id, payload, status, created_at, last_update, account, type, last_seq, enqueued_at, repeat_of)
-    SELECT %(id)s, payload, 'pending', %(ts)s, %(ts)s, account, type, 1, engine_now(), id
+    INSERT INTO orders (id, payload, status, created_at, last_update, account, type, last_seq, enqueued_at, repeat_of,
+        expires_at)
+    SELECT %(id)s, payload, 'pending', %(ts)s, %(ts)s, account, type, 1, engine_now(), id, expires_at
     FROM orders WHERE id = %(repeat_of)s AND outcome = 'failed'
     ON CONFLICT DO NOTHING
     RETURNING id

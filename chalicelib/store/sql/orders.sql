@@ -1,6 +1,8 @@
 -- name: order
-INSERT INTO orders (id, payload, status, created_at, last_update, account, client_order_id, type, last_seq, enqueued_at)
-SELECT %(id)s, %(payload)s, 'pending', %(ts)s, %(ts)s, %(account)s, %(client_order_id)s, %(type)s, 1, engine_now()
+INSERT INTO orders (id, payload, status, created_at, last_update, account, client_order_id, type, last_seq, enqueued_at,
+                    expires_at)
+SELECT %(id)s, %(payload)s, 'pending', %(ts)s, %(ts)s, %(account)s, %(client_order_id)s, %(type)s, 1, engine_now(),
+       %(expires_at)s
 
 -- name: event
 INSERT INTO order_events (order_id, seq, status, meta, ts)
@@ -119,7 +121,8 @@ SELECT order_id IS NOT NULL, (SELECT room FROM token), :wait, :holder FROM (SELE
 SELECT id FROM orders WHERE account = %(account)s AND client_order_id = %(client_order_id)s
 
 -- name: record
-id, payload::text, status, created_at, last_update, attempts, failure_reason, tx_hash, repeat_of, client_order_id
+id, payload::text, status, created_at, last_update, attempts, failure_reason, tx_hash, repeat_of, last_seq,
+client_order_id
 
 -- name: show
 SELECT :record,
@@ -132,6 +135,9 @@ FROM orders WHERE id = %(id)s AND account = %(account)s
 -- An account's orders before one, newest first. Neither compared nor sorted by id alone, for whose index a planner that
 -- has only seen one account may read the orders of all.
 (account, id) < (%(account)s, %(before)s) AND account >= %(account)s ORDER BY account DESC, id DESC LIMIT %(limit)s
+
+-- name: find
+SELECT :record, NULL FROM orders WHERE id = %(id)s AND account = %(account)s
 
 -- name: newest
 SELECT :record, NULL FROM orders WHERE :page
@@ -146,16 +152,30 @@ SELECT :record, NULL FROM orders WHERE coalesce(outcome, '') = %(status)s AND :p
 SELECT :record, NULL FROM orders
 WHERE id = (:named) AND id < %(before)s AND (%(status)s::text IS NULL OR status = %(status)s)
 
+-- name: living
+-- An account's orders that have not ended, by what they are.
+SELECT :record, NULL FROM orders
+WHERE coalesce(outcome, '') = ''
+  AND (%(status)s::text IS NULL OR status = %(status)s)
+  AND (%(type)s::text IS NULL OR type = %(type)s)
+  AND (%(client_order_id)s::text IS NULL OR client_order_id = %(client_order_id)s)
+  AND (%(token_in)s::text IS NULL
+       OR %(token_in)s IN (payload->'tokenIn'->>'mint', upper(payload->'tokenIn'->>'name'), payload->'tokenIn'->>'name'))
+  AND (%(token_out)s::text IS NULL
+       OR %(token_out)s IN (payload->'tokenOut'->>'mint', upper(payload->'tokenOut'->>'name'), payload->'tokenOut'->>'name'))
+  AND :page
+
 -- name: claim
 -- Takes each order that may be taken; the verdict says why another was refused. Everything is decided on the row as
 -- it is after its lock was waited for: `locked` reads the latest version, and nothing else is read to decide.
 WITH locked AS (
-    SELECT id, outcome, parked_at, lease_until, next_try_at, open_tx, claimant,
+    SELECT id, status, outcome, parked_at, lease_until, next_try_at, open_tx, claimant,
            crashes + (coalesce(lease_until <= engine_now(), false))::int AS counted
     FROM orders WHERE id = ANY(%(ids)s) ORDER BY id FOR UPDATE
 ), judged AS (
     SELECT *, CASE
         WHEN outcome IS NOT NULL THEN 'terminal'
+        WHEN status = 'open' THEN 'resting'
         WHEN parked_at IS NOT NULL AND NOT %(last_resort)s THEN 'parked'
         WHEN lease_until > engine_now() AND claimant IS DISTINCT FROM %(claimant)s THEN 'leased'
         WHEN next_try_at > engine_now() THEN 'early'
@@ -172,18 +192,20 @@ WITH locked AS (
     FROM judged j
     -- By the array too, here and below: joined to the rows alone, a planner that knows little reads all orders instead.
     WHERE o.id = ANY(%(ids)s) AND o.id = j.id AND j.verdict IN ('claimed', 'suspect', 'exhausted')
-    RETURNING o.id, o.claim_token, o.payload::text AS payload, o.status, o.attempts, o.last_seq, o.last_update, o.bound
+    RETURNING o.id, o.claim_token, o.payload::text AS payload, o.status, o.attempts, o.last_seq, o.last_update, o.bound,
+              o.cancel_requested_at, o.expires_at
 )
 SELECT j.id, j.verdict, j.counted, j.open_tx,
        greatest(0, ceil(extract(epoch FROM
            (CASE j.verdict WHEN 'leased' THEN j.lease_until ELSE j.next_try_at END) - engine_now())))::int AS wait,
        t.claim_token, t.payload, t.status, t.attempts, t.last_seq,
        t.last_update,
-       -- Of a new order the row itself tells as much.
+       -- Of a new order the row itself tells as much; of one that has rested often, the last events tell how it came here.
        CASE WHEN t.last_seq > 1 THEN
            (SELECT json_agg(json_build_array(e.status, (extract(epoch FROM e.ts) * 1000)::bigint) ORDER BY e.seq)::text
-            FROM order_events e WHERE e.order_id = t.id) END,
-       j.parked_at IS NOT NULL, t.bound
+            FROM order_events e WHERE e.order_id = t.id AND e.seq > t.last_seq - 50) END,
+       j.parked_at IS NOT NULL, t.bound,
+       CASE WHEN t.cancel_requested_at IS NOT NULL THEN 'cancelled' WHEN t.expires_at <= engine_now() THEN 'expired' END
 FROM judged j LEFT JOIN touched t USING (id)
 
 -- name: give_back
@@ -203,7 +225,8 @@ WITH input AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%(entries)s::json) AS i(
         order_id uuid, claim_token bigint, base_seq int, last_seq int, status text, last_update timestamptz,
         attempts int, failure_reason text, tx_hash text, open_tx text, outcome text,
-        released boolean, crashes int, next_try_ms int, parked boolean, events json, submission json, resolved json)
+        released boolean, crashes int, next_try_ms int, parked boolean, events json, submission json, resolved json,
+        watch json)
 ), moved AS (
     UPDATE orders o SET
         last_seq = i.last_seq, status = i.status, last_update = i.last_update, attempts = i.attempts,
@@ -213,11 +236,14 @@ WITH input AS MATERIALIZED (
         next_try_at = engine_now() + i.next_try_ms * interval '1 millisecond',
         enqueued_at = CASE WHEN i.released THEN engine_now() ELSE o.enqueued_at END,
         parked_at = CASE WHEN i.parked THEN coalesce(o.parked_at, engine_now()) END,
-        crashes = CASE WHEN i.released THEN coalesce(i.crashes, 0) ELSE o.crashes END
+        crashes = CASE WHEN i.released THEN coalesce(i.crashes, 0) ELSE o.crashes END,
+        watch_in = coalesce(i.watch->>'mint_in', o.watch_in), watch_out = coalesce(i.watch->>'mint_out', o.watch_out),
+        watch_rising = coalesce((i.watch->>'rising')::boolean, o.watch_rising),
+        watch_price = CASE WHEN i.outcome IS NULL THEN coalesce((i.watch->>'price')::numeric, o.watch_price) END
     FROM input i
     WHERE o.id = ANY(ARRAY(SELECT order_id FROM input))
       AND o.id = i.order_id AND o.claim_token = i.claim_token AND o.last_seq = i.base_seq AND o.outcome IS NULL
-    RETURNING o.id, i.events, i.submission, i.resolved
+    RETURNING o.id, i.events, i.submission, i.resolved, o.expires_at
 ), logged AS (
     INSERT INTO order_events (order_id, seq, status, meta, ts)
     SELECT m.id, e.seq, e.status, e.meta, e.ts
@@ -225,7 +251,8 @@ WITH input AS MATERIALIZED (
 ), submitted AS (
     INSERT INTO submissions (tx_id, order_id, attempt, venue, amount_in, min_amount_out, written_at, valid_until)
     SELECT s.tx_id, m.id, s.attempt, s.venue, s.amount_in, s.min_amount_out, engine_now(),
-           engine_now() + s.valid_ms * interval '1 millisecond'
+           -- An expired order must not execute.
+           least(engine_now() + s.valid_ms * interval '1 millisecond', m.expires_at)
     FROM moved m CROSS JOIN LATERAL json_to_record(m.submission) AS s(
         tx_id text, attempt int, venue text, amount_in numeric, min_amount_out numeric, valid_ms int)
     WHERE m.submission IS NOT NULL
@@ -248,7 +275,7 @@ FROM orders WHERE id = ANY(%(ids)s)
 UPDATE orders o SET enqueued_at = engine_now()
 WHERE id = ANY(ARRAY(
     SELECT id FROM orders
-    WHERE outcome IS NULL AND parked_at IS NULL
+    WHERE outcome IS NULL AND parked_at IS NULL AND status <> 'open'
       AND (lease_until IS NULL OR lease_until <= engine_now())
       AND (next_try_at IS NULL OR next_try_at <= engine_now())
       AND enqueued_at <= engine_now()

@@ -5,6 +5,7 @@ from decimal import Decimal
 from hashlib import sha256
 
 from chalicelib.domain.clock import Clock
+from chalicelib.domain.order import DEFAULT_TYPE
 from chalicelib.domain.token import Token
 from chalicelib.venues.base import Attempt
 from chalicelib.venues.simulated.draws import Draws
@@ -58,8 +59,10 @@ class SimulatedVenue:
         await self._clock.sleep(self._draw(attempt, "delay", *QUOTE_SECONDS) * self._time_scale)
         sold, bought = attempt.terms.token_in, attempt.terms.token_out
         dollars = reference(sold)
-        # The same for each attempt: an order is held to what its first one was quoted.
-        band = 1 + Decimal(f"{self._draws.lasting(attempt, self.name, 'band', -BAND, BAND):.6f}")
+        # The same for each attempt of a market order, which is held to what its first one was quoted. For orders that
+        # rest the market moves.
+        draw = self._draws.lasting if attempt.terms.order_type == DEFAULT_TYPE else self._draws.uniform
+        band = 1 + Decimal(f"{draw(attempt, self.name, 'band', -BAND, BAND):.6f}")
         depth = int(self._draw(attempt, "depth", *DEPTH)) / dollars
         return [
             SimulatedPool(

@@ -1,0 +1,34 @@
+"""Runs of an order that recurs: one that has come up, and what becomes of it."""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from chalicelib.domain.order import Terms
+
+
+class Due(msgspec.Struct, frozen=True, kw_only=True):
+    """An order whose next run has come up: `runs` came up before, and it is `late` seconds late."""
+
+    order_id: UUID
+    terms: Terms
+    runs: int
+    late: float
+    # The run before is still on its way.
+    busy: bool
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of an order's runs up to `through`: the last of them is placed as `child`, or all are skipped."""
+
+    order_id: UUID
+    runs: int
+    through: int
+    skipped: int
+    every: int
+    # None comes after it.
+    last: bool
+    child: UUID | None
+    terms: Terms
+    meta: dict[str, Any]
