@@ -7,7 +7,17 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-COLOURS = {"confirmed": 32, "failed": 31, "pending": 33, "routing": 36, "building": 36, "submitted": 35}
+COLOURS = {
+    "confirmed": 32,
+    "failed": 31,
+    "cancelled": 31,
+    "expired": 31,
+    "open": 33,
+    "pending": 33,
+    "routing": 36,
+    "building": 36,
+    "submitted": 35,
+}
 BOLD = 1
 DIM = 2
 

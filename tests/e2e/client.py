@@ -13,7 +13,7 @@ from local.stack import Endpoints
 from local.warm import SCHEDULED, invoke
 
 EXAMPLE = {"tokenIn": "SOL", "tokenOut": "USDC", "amount": 3.0, "slippageTolerance": 0.02}
-TERMINAL = ("confirmed", "failed")
+TERMINAL = ("confirmed", "failed", "cancelled", "expired")
 PATIENCE = 150
 
 
