@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,6 +22,7 @@ from local.postgres import Postgres
 from tests.integration.rig import Rig, eventually
 from tests.simulation.postgres import LOCK_SECONDS
 
+BOOK = load("book")
 ORDERS, STREAMS, LEDGER, OPERATIONS = load("orders"), load("streams"), load("ledger"), load("operations")
 ACCOUNTS = load("accounts")
 FILLED = 20_000
@@ -176,6 +178,7 @@ def test_statements_find_their_rows_by_index(filled: Rig) -> None:
     newest = {"account": "default", "before": UUID(int=2**128 - 1), "limit": 20}
     socket = {"id": "c", "first_frame": None, "lifetime": 60, "most": 1000}
     entry = {"order_id": str(ids[0]), "claim_token": 0, "base_seq": 5, "last_seq": 5, "status": "pending", "events": []}
+    ending = {"status": "expired", "reason": "expired"}
     cases: dict[str, tuple[str, dict[str, Any]]] = {
         "claim": (
             ORDERS["claim"],
@@ -201,7 +204,7 @@ def test_statements_find_their_rows_by_index(filled: Rig) -> None:
         "accept_keyed_limited": (
             ORDERS["accept_keyed_limited"],
             {"id": uuid4(), "payload": "{}", "meta": "{}", "ts": None, "account": "default", "type": ""}
-            | {"client_order_id": "x", "key": "x", "digest": b"", "lifetime": 1}
+            | {"client_order_id": "x", "key": "x", "digest": b"", "lifetime": 1, "expires_at": None}
             | {"gap": timedelta(seconds=1), "slack": timedelta(seconds=1), "most_open": 10_000},
         ),
         "key": (ACCOUNTS["key"], {"prefix": "x", "digest": b"", "used": 0, "refused": 0, "reason": None}),
@@ -211,6 +214,16 @@ def test_statements_find_their_rows_by_index(filled: Rig) -> None:
         ),
         "connect_with_key": (STREAMS["connect_with_key"], socket | {"key_prefix": "x"}),
         "connect_with_ticket": (STREAMS["connect_with_ticket"], socket | {"digest": b""}),
+        "pairs": (BOOK["pairs"], {}),
+        "trigger": (BOOK["trigger"], {"mint_in": "x", "mint_out": "y", "reference": Decimal(1), "most": 500}),
+        "expire": (BOOK["expire"], ending | {"most": 500}),
+        "cancel": (BOOK["cancel"], ending | {"id": ids[0], "account": "default"}),
+        "due_runs": (BOOK["due_runs"], {"most": 200}),
+        "find": (ORDERS["find"], {"id": ids[0], "account": "default"}),
+        "living": (
+            ORDERS["living"],
+            newest | dict.fromkeys(("status", "type", "client_order_id", "token_in", "token_out")),
+        ),
         "expire_keys": (ORDERS["expire_keys"], {"most": 20_000}),
         "newest": (ORDERS["newest"], newest),
         "newest_living": (ORDERS["newest_living"], newest | {"status": "pending"}),
