@@ -121,7 +121,7 @@ async def test_unknown_orders_paths_and_methods_are_named(client: Client) -> Non
     for path in ("/nowhere", "/api/orders/execute/more", "/api"):
         status, body = await client.get(path)
         assert (status, body["code"]) == (404, "not_found")
-    async with client.session.delete(f"{client.endpoints.url}/api/orders") as reply:
+    async with client.session.put(f"{client.endpoints.url}/api/orders") as reply:
         assert (reply.status, (await reply.json())["code"]) == (404, "not_found")
     async with client.socket(f"?orderId={unknown}") as socket:
         assert (await socket.receive())["code"] == "unknown_order"
