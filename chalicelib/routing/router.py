@@ -178,9 +178,11 @@ def _bounds(terms: Terms, plan: Plan, bound: int | None) -> tuple[int, int]:
     """The least output and the most input: the bound that is set, else the client's, else what its tolerance makes."""
     share, whole = terms.slippage_tolerance.as_integer_ratio()
     if terms.amount_out:
-        return terms.amount_out, bound or terms.max_amount_in or plan.amount_in * (whole + share) // whole
-    least = -(-plan.amount_out * (whole - share) // whole)
-    return bound or terms.min_amount_out or max(1, least), terms.amount
+        most = terms.max_amount_in or plan.amount_in * (whole + share) // whole
+        # A bound of 0, where a price leaves not even one base unit, is one that nothing meets.
+        return terms.amount_out, most if bound is None else bound
+    least = terms.min_amount_out or max(1, -(-plan.amount_out * (whole - share) // whole))
+    return least if bound is None else bound, terms.amount
 
 
 def _with_fees(leg: Leg, pool: Quoting, clock: Clock) -> Leg:

@@ -85,6 +85,14 @@ def test_a_limit_out_of_reach_rests_until_the_price_comes(rig: Rig) -> None:
     assert rig.row(order_id)["watch_price"] is None
 
 
+def test_a_price_that_leaves_no_base_unit_to_pay_fills_nothing(rig: Rig) -> None:
+    wanted = {"amount": None, "amountOut": "1", "orderType": "limit", "limitPrice": "0.0000000000001"}
+    order_id = rested(rig, **wanted)
+    assert "more than the maximum of 0 base units" in metas(rig, order_id)[-1]["reason"]
+    reply = rest.quote(Request(json.dumps(SOL_TO_USDC | wanted).encode()))
+    assert reply.status == 422
+
+
 def test_a_stop_waits_for_its_trigger_without_a_look_at_the_market(rig: Rig) -> None:
     order_id = rested(rig, orderType="stop", triggerPrice="0.008")
     assert metas(rig, order_id) == [{"bound": True}, {"waitingFor": {"atLeast": "0.008"}}]
