@@ -15,7 +15,7 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
     terms: Terms
     runs: int
     late: float
-    # The run before is still on its way.
+    # A run before is still on its way.
     busy: bool
 
 

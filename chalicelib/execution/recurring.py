@@ -78,7 +78,7 @@ class Recurrences:
         # Of runs that nobody set off in time only the last is left.
         through = min(due.runs + 1 + int(due.late // schedule.every), schedule.count)
         missed = through - due.runs - 1
-        reason = "the run before is on its way" if due.busy else await self._objection(due)
+        reason = "a run before is on its way" if due.busy else await self._objection(due)
         child = None if reason else uuid7(self._clock, self._entropy)
         meta: dict[str, Any] = {"run": through, "of": schedule.count}
         meta |= {"missed": missed} if missed else {}

@@ -46,16 +46,20 @@ def test_each_run_is_an_order_and_the_last_one_ends_it(rig: Rig) -> None:
 
 
 def test_runs_do_not_overlap(rig: Rig) -> None:
-    order_id = placed(rig, count=2)
+    order_id = placed(rig, count=3)
     rig.watch()
     rig.advance(61)
     rig.watch()
-    assert metas(rig, order_id)[-1] == {"run": 2, "of": 2, "skipped": "the run before is on its way"}
+    assert metas(rig, order_id)[-1] == {"run": 2, "of": 3, "skipped": "a run before is on its way"}
+    rig.advance(61)
+    for _ in range(2):
+        rig.watch()
+        assert metas(rig, order_id)[-1] == {"run": 3, "of": 3, "skipped": "a run before is on its way"}
     (child,) = children(rig, order_id)
     assert rig.show(order_id)["status"] == "open"
     rig.settle(child)
     rig.watch()
-    assert metas(rig, order_id)[-1] == {"filled": 1, "failed": 0, "skipped": 1}
+    assert metas(rig, order_id)[-1] == {"filled": 1, "failed": 0, "skipped": 2}
 
 
 def test_missed_runs_are_skipped(rig: Rig) -> None:

@@ -106,7 +106,8 @@ SELECT id, last_seq, 'open', %(meta)s, last_update FROM moved RETURNING seq
 -- name: due_runs
 -- Orders that run repeatedly and whose next run has come up, and by how many seconds it is late.
 SELECT o.id, o.payload::text, o.runs, extract(epoch FROM engine_now() - o.next_try_at)::float8,
-       EXISTS (SELECT FROM orders c WHERE c.parent_id = o.id AND c.run = o.runs AND c.outcome IS NULL)
+       -- Since runs never overlap, only the one that was placed last can be on its way.
+       coalesce((SELECT c.outcome IS NULL FROM orders c WHERE c.parent_id = o.id ORDER BY c.run DESC LIMIT 1), false)
 FROM orders o
 WHERE o.outcome IS NULL AND o.type = 'recurring' AND o.status = 'open' AND o.next_try_at <= engine_now()
   AND (o.expires_at IS NULL OR o.expires_at > engine_now())
