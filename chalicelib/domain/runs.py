@@ -12,6 +12,8 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
     """An order whose next run has come up: `runs` came up before, and it is `late` seconds late."""
 
     order_id: UUID
+    # Of its last event.
+    seq: int
     terms: Terms
     runs: int
     late: float
@@ -20,10 +22,13 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of an order's runs up to `through`: the last of them is placed as `child`, or all are skipped."""
+    """What becomes of an order's runs up to `through`: the last of them is placed as `child`, or all are skipped.
+
+    Nothing, where the order is not at `seq` any more.
+    """
 
     order_id: UUID
-    runs: int
+    seq: int
     through: int
     skipped: int
     every: int

@@ -27,7 +27,7 @@ class RecurringOrders(Protocol):
         ...
 
     async def run(self, run: Run) -> bool:
-        """Place or skip runs; False where somebody else has."""
+        """Place or skip runs; False where somebody else has, or the order was amended."""
         ...
 
     async def finish_runs(self, order_id: UUID, runs: int) -> bool:
@@ -86,7 +86,7 @@ class Recurrences:
         placed = await self._book.run(
             Run(
                 order_id=due.order_id,
-                runs=due.runs,
+                seq=due.seq,
                 through=through,
                 skipped=missed + (child is None),
                 every=schedule.every,

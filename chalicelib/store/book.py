@@ -48,16 +48,16 @@ class Book:
         """Orders that recur and whose next run has come up; none of another release's."""
         rows = await self._database.insist(_SQL["due_runs"], {"most": most})
         return [
-            Due(order_id=order_id, terms=terms, runs=runs, late=late, busy=busy)
-            for order_id, payload, runs, late, busy in rows
+            Due(order_id=order_id, seq=seq, terms=terms, runs=runs, late=late, busy=busy)
+            for order_id, seq, payload, runs, late, busy in rows
             if (terms := Terms.read(payload))
         ]
 
     async def run(self, run: Run) -> bool:
-        """Place or skip runs; False where somebody else has."""
+        """Place or skip runs; False where somebody else has, or the order was amended."""
         params = {
             "id": run.order_id,
-            "runs": run.runs,
+            "seq": run.seq,
             "through": run.through,
             "skipped": run.skipped,
             "every": run.every,

@@ -1,11 +1,16 @@
 """Orders that recur: their runs, what is skipped, and their end."""
 
+import json
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from chalicelib.domain.runs import Run
+from chalicelib.execution.recurring import RECURRING
 from chalicelib.handlers import rest
+from chalicelib.store.book import Book
 from chalicelib.venues.simulated.venue import REFERENCE
 from tests.integration.rig import Request, Rig
 
@@ -23,6 +28,11 @@ def children(rig: Rig, order_id: str) -> list[str]:
 
 def metas(rig: Rig, order_id: str) -> list[dict[str, Any]]:
     return [event["meta"] for event in rig.show(order_id)["events"]]
+
+
+def amend(rig: Rig, order_id: str, **fields: Any) -> None:
+    reply = rest.amend(Request(json.dumps(fields).encode(), if_match=str(rig.show(order_id)["seq"])), order_id)
+    assert reply.status == 200, reply.body
 
 
 def test_each_run_is_an_order_and_the_last_one_ends_it(rig: Rig) -> None:
@@ -106,3 +116,39 @@ def test_a_cancelled_order_runs_no_more(rig: Rig) -> None:
     rig.advance(61)
     rig.watch()
     assert len(children(rig, order_id)) == 1
+
+
+def test_an_amended_order_runs_when_it_would_have(rig: Rig) -> None:
+    order_id = placed(rig, count=5, maxPrice="1")
+    rig.watch()
+    rig.finish(children(rig, order_id)[0])
+    amend(rig, order_id, maxPrice="0.001")
+    rig.advance(30)
+    rig.watch()
+    assert rig.row(order_id)["runs"] == 1
+    rig.advance(31)
+    rig.watch()
+    assert metas(rig, order_id)[-1]["run"] == 2
+    assert "is above maxPrice 0.001" in metas(rig, order_id)[-1]["skipped"]
+
+
+def test_a_run_does_not_go_by_terms_of_before(rig: Rig) -> None:
+    order_id = placed(rig, count=5, maxPrice="1")
+    other = rig.container()
+    book = Book(other.work)
+    (due,) = other.run(book.due_runs(1))
+    amend(rig, order_id, maxPrice="0.001")
+    late = Run(
+        order_id=due.order_id,
+        seq=due.seq,
+        through=1,
+        skipped=0,
+        every=60,
+        last=False,
+        child=uuid4(),
+        terms=RECURRING.run(due.terms),
+        meta={},
+    )
+    assert other.run(book.run(late)) is False
+    assert children(rig, order_id) == []
+    rig.check_log(order_id)

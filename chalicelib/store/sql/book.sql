@@ -95,7 +95,9 @@ FROM locked
 WITH moved AS (
     UPDATE orders o SET
         payload = %(payload)s, expires_at = %(expires_at)s, watch_rising = %(rising)s, watch_price = %(price)s,
-        next_try_at = NULL, last_seq = o.last_seq + 1, last_update = greatest(engine_now(), o.last_update)
+        -- A new price is waited for at once; the next run comes up when it did.
+        next_try_at = CASE WHEN o.watch_price IS NULL THEN o.next_try_at END,
+        last_seq = o.last_seq + 1, last_update = greatest(engine_now(), o.last_update)
     WHERE id = %(id)s AND status = 'open' AND last_seq = %(seq)s
       AND (expires_at IS NULL OR expires_at > engine_now())
     RETURNING o.id, o.last_seq, o.last_update
@@ -105,7 +107,7 @@ SELECT id, last_seq, 'open', %(meta)s, last_update FROM moved RETURNING seq
 
 -- name: due_runs
 -- Orders that run repeatedly and whose next run has come up, and by how many seconds it is late.
-SELECT o.id, o.payload::text, o.runs, extract(epoch FROM engine_now() - o.next_try_at)::float8,
+SELECT o.id, o.last_seq, o.payload::text, o.runs, extract(epoch FROM engine_now() - o.next_try_at)::float8,
        -- Since runs never overlap, only the one that was placed last can be on its way.
        coalesce((SELECT c.outcome IS NULL FROM orders c WHERE c.parent_id = o.id ORDER BY c.run DESC LIMIT 1), false)
 FROM orders o
@@ -114,14 +116,14 @@ WHERE o.outcome IS NULL AND o.type = 'recurring' AND o.status = 'open' AND o.nex
 ORDER BY o.id LIMIT %(most)s
 
 -- name: run
--- A run of such an order, or the skipping of some: each once, whoever comes with it.
+-- A run of such an order, or the skipping of some: each once, whoever comes with it, and on terms as they are.
 WITH moved AS (
     UPDATE orders o SET
         runs = %(through)s, skipped = o.skipped + %(skipped)s,
         next_try_at = CASE WHEN %(last)s THEN engine_now()
             ELSE o.next_try_at + (%(through)s - o.runs) * %(every)s * interval '1 second' END,
         last_seq = o.last_seq + 1, last_update = greatest(engine_now(), o.last_update)
-    WHERE id = %(id)s AND status = 'open' AND runs = %(runs)s AND (expires_at IS NULL OR expires_at > engine_now())
+    WHERE id = %(id)s AND status = 'open' AND last_seq = %(seq)s AND (expires_at IS NULL OR expires_at > engine_now())
     RETURNING o.id, o.account, o.last_seq, o.last_update
 ), child AS (
     INSERT INTO orders (id, payload, status, created_at, last_update, account, type, last_seq, enqueued_at, parent_id, run)
