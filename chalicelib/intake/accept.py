@@ -6,7 +6,16 @@ from uuid import UUID
 
 from chalicelib.domain.account import Caller
 from chalicelib.domain.clock import Clock, Entropy, uuid7
-from chalicelib.domain.errors import Fault, KeyInDoubt, KeyReused, Limited, NameReused, OrderInDoubt, OutcomeUnknown
+from chalicelib.domain.errors import (
+    ClientError,
+    Fault,
+    KeyInDoubt,
+    KeyReused,
+    Limited,
+    NameReused,
+    OrderInDoubt,
+    OutcomeUnknown,
+)
 from chalicelib.domain.message import Message, MessageQueue
 from chalicelib.domain.order import Accepted, Post
 from chalicelib.intake.triggers import Triggers
@@ -25,6 +34,10 @@ class OrderStore(Protocol):
 
     async def accept(self, order_id: UUID, post: Post, ts: datetime) -> Accepted:
         """Store an order and its first event, unless the key is held by an earlier one."""
+        ...
+
+    async def kept(self, post: Post) -> Accepted | None:
+        """What the post's key stands for already, if anything."""
         ...
 
 
@@ -57,7 +70,6 @@ class Intake:
         """
         key = idempotency_key(key_header)
         wanted = await asked(body, content_type, self._catalogue, self._clock.now())
-        await self._triggers.check(wanted.terms)
         post = Post(
             account=caller.account,
             terms=wanted.terms,
@@ -66,7 +78,7 @@ class Intake:
         )
         new_id = uuid7(self._clock, self._entropy)
         try:
-            accepted = await self._orders.accept(new_id, post, self._clock.now())
+            accepted = await self._stored(new_id, post)
         except OutcomeUnknown as error:
             raise (KeyInDoubt() if key else OrderInDoubt(new_id)) from error
         if accepted.limit:
@@ -85,3 +97,13 @@ class Intake:
         if order_id == new_id:
             self._telemetry.accepted(order_id)
         return order_id
+
+    async def _stored(self, new_id: UUID, post: Post) -> Accepted:
+        try:
+            await self._triggers.check(post.terms)
+        except ClientError:
+            # A post that is repeated under its key is answered as before, wherever the price has gone since.
+            if kept := await self._orders.kept(post):
+                return kept
+            raise
+        return await self._orders.accept(new_id, post, self._clock.now())

@@ -112,6 +112,18 @@ class Orders:
             # Its own, where a first run of the statement ended beside the second.
             return Accepted(order_id=named[0][0], same_name=named[0][0] != order_id)
 
+    async def kept(self, post: Post) -> Accepted | None:
+        """What the post's key stands for already; None where it stands for nothing, or there is none."""
+        if post.idempotency_key is None:
+            return None
+        params = {
+            "account": post.account,
+            "key": post.idempotency_key,
+            "digest": post.terms.digest(post.client_order_id),
+        }
+        rows = await self._database.insist(_SQL["kept"], params)
+        return _holder(rows[0]) if rows else None
+
     async def _store(self, statement: str, params: Mapping[str, Any]) -> Accepted:
         try:
             return _accepted(statement, params, await self._database.fetch(_SQL[statement], params))
@@ -245,9 +257,11 @@ def _accepted(statement: str, params: Mapping[str, Any], rows: list[tuple[Any, .
         if not stored:
             limit = Fault.RATE_LIMITED if room is None else Fault.TOO_MANY_OPEN
             return Accepted(order_id=params["id"], limit=limit, retry_after=wait)
-    if not holder:
-        return Accepted(order_id=params["id"])
-    order_id, same_terms, waiting = holder
+    return _holder(holder) if holder else Accepted(order_id=params["id"])
+
+
+def _holder(row: Sequence[Any]) -> Accepted:
+    order_id, same_terms, waiting = row
     return Accepted(order_id=order_id, same_terms=same_terms, waiting=waiting)
 
 

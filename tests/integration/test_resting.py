@@ -112,6 +112,23 @@ def test_a_stop_past_its_trigger_is_refused(rig: Rig) -> None:
     assert rig.sql("SELECT count(*) FROM orders") == [(0,)]
 
 
+def test_a_stop_repeated_under_its_key_is_answered_wherever_the_price_has_gone(rig: Rig) -> None:
+    def post(key: str, price: str = "0.008") -> tuple[int, dict[str, str]]:
+        body = json.dumps(SOL_TO_USDC | {"orderType": "stop", "triggerPrice": price}).encode()
+        reply = rest.execute(Request(body, key=key))
+        return reply.status, json.loads(reply.body)
+
+    first = post("k")
+    assert first[0] == 200
+    with dearer():
+        assert post("k") == first
+        assert post("k", "0.0081")[1]["code"] == "idempotency_key_reused"
+        assert post("other")[1]["code"] == "already_triggered"
+        rig.advance(25 * 3600)
+        assert post("k")[1]["code"] == "already_triggered"
+    assert rig.sql("SELECT count(*) FROM orders") == [(1,)]
+
+
 def test_a_take_profit_fires_when_the_price_has_come_down(rig: Rig) -> None:
     with dearer():
         order_id = rested(rig, orderType="takeProfit", triggerPrice=REACHED)

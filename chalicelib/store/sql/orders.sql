@@ -51,6 +51,11 @@ WITH held AS (
 )
 SELECT :holder FROM held
 
+-- name: kept
+-- What the holder of a key is, to a post that would not be accepted by now.
+SELECT :holder FROM idempotency_keys AS held
+WHERE account = %(account)s AND key = %(key)s AND expires_at > engine_now()
+
 -- name: token
 -- A token of the account's bucket, and room among its living orders.
 INSERT INTO account_limits AS l (account, full_at, room)
