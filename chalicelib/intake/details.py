@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from chalicelib.domain.errors import ClientError, Fault
@@ -68,9 +68,11 @@ def _price(field: Field, value: object, _: datetime) -> str:
 def _moment(field: Field, value: object, now: datetime) -> str:
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
+        # Also what UTC has no year for is none.
+        moment = moment.astimezone(UTC) if moment and moment.tzinfo else None
+    except (ValueError, OverflowError):
         moment = None
-    if moment is None or moment.tzinfo is None or moment <= now:
+    if moment is None or moment <= now:
         raise ClientError(
             invalid(field.name),
             f'{field.name} must be a moment to come, in ISO-8601 with Z or an offset, such as "{iso(now)}"',

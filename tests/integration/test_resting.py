@@ -108,7 +108,7 @@ def test_a_stop_waits_for_its_trigger_without_a_look_at_the_market(rig: Rig) -> 
 def test_a_stop_past_its_trigger_is_refused(rig: Rig) -> None:
     answer = refused(orderType="stop", triggerPrice=OUT_OF_REACH)
     assert answer["code"] == "already_triggered"
-    assert "triggerPrice 0.006 is reached already: the reference price is 0.0066" in answer["error"]
+    assert "triggerPrice 0.006 is reached already: the reference price is 0.006" in answer["error"]
     assert rig.sql("SELECT count(*) FROM orders") == [(0,)]
 
 
@@ -189,6 +189,15 @@ def test_an_open_order_expires(rig: Rig) -> None:
     assert rig.frames(socket)[-1]["meta"] == {"reason": "expired"}
     # Its message, late.
     assert rig.invoke(order_id) == []
+
+
+def test_the_last_moment_there_is(rig: Rig) -> None:
+    last = "9999-12-31T23:59:59.999Z"
+    order_id = rested(rig, orderType="limit", limitPrice=OUT_OF_REACH, timeInForce="GTD", expiresAt=last)
+    assert rig.show(order_id)["expiresAt"] == last
+    assert amend(order_id, 3, limitPrice=REACHED)[0] == 200
+    rig.watch()
+    assert rig.finish(order_id)["status"] == "confirmed"
 
 
 def test_a_transaction_is_not_valid_beyond_the_orders_expiry(rig: Rig) -> None:
@@ -321,6 +330,10 @@ def test_what_cannot_be_amended(rig: Rig) -> None:
         ),
         (
             {"orderType": "limit", "limitPrice": "1", "timeInForce": "GTD", "expiresAt": "2099-01-01"},
+            "invalid_expires_at",
+        ),
+        (
+            {"orderType": "limit", "limitPrice": "1", "timeInForce": "GTD", "expiresAt": "9999-12-31T23:59:59-00:01"},
             "invalid_expires_at",
         ),
         ({"orderType": "stop", "triggerPrice": "1", "timeInForce": "IOC"}, "invalid_time_in_force"),
