@@ -133,7 +133,7 @@ class Changes:
         fields = parse(body, BODY_LIMIT)
         seq = _seq(if_match)
         found = await self._orders.find(order_id, caller.account)
-        if found is None or found.terms is None:
+        if found is None or found.terms is None or found.terms.order_type not in TYPES:
             raise unknown(order_id)
         if found.status != Status.OPEN:
             raise Conflict(Fault.NOT_OPEN, f"only an open order can be amended, this one is {found.status}")

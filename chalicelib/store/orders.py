@@ -14,6 +14,7 @@ from chalicelib.domain.clock import Clock, Entropy, uuid7
 from chalicelib.domain.errors import Duplicate, Fault, OutcomeUnknown, StatementRefused, Unavailable
 from chalicelib.domain.lifecycle import TERMINAL, Status
 from chalicelib.domain.order import Accepted, Post, Terms
+from chalicelib.domain.order_types import TYPES
 from chalicelib.domain.retry import MAX_CRASHES, MAX_LAST_RESORTS
 from chalicelib.store.database import Database
 from chalicelib.store.statements import load
@@ -274,7 +275,7 @@ def _claim_result(row: tuple[Any, ...]) -> ClaimResult:
             claim = Claim(
                 order_id=order_id,
                 claim_token=token,
-                terms=msgspec.json.decode(payload, type=Terms),
+                terms=_terms(payload),
                 status=Status(status),
                 attempts=attempts,
                 crashes=crashes,
@@ -290,6 +291,14 @@ def _claim_result(row: tuple[Any, ...]) -> ClaimResult:
             # Of another release, perhaps: its neighbours must not share its fate.
             verdict = Verdict.UNREADABLE
     return ClaimResult(order_id, Verdict(verdict), wait or 0, crashes, claim)
+
+
+def _terms(payload: str) -> Terms:
+    """Those of an order that this release can go on with. Raises ValueError."""
+    terms = msgspec.json.decode(payload, type=Terms)
+    if terms.order_type not in TYPES:
+        raise ValueError(f"no such order type: {terms.order_type}")
+    return terms
 
 
 def _timeline(text: str) -> tuple[tuple[Status, int], ...]:

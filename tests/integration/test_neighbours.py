@@ -68,6 +68,17 @@ def test_an_unreadable_order_does_not_take_its_batch_along(rig: Rig) -> None:
     assert rig.settle(unreadable)["status"] == "confirmed"
 
 
+def test_an_order_of_a_type_that_this_release_does_not_have_is_left_alone(rig: Rig) -> None:
+    newer, other = rig.post(), rig.post()
+    rig.sql("""UPDATE orders SET payload = jsonb_set(payload, '{orderType}', '"oco"') WHERE id = %s""", newer)
+    assert rig.invoke(newer, other) == []
+    assert rig.show(other)["status"] == "submitted"
+    row = rig.row(newer)
+    assert (row["status"], row["lease_until"], row["crashes"]) == ("pending", None, 0)
+    rig.sql("UPDATE orders SET status = 'open' WHERE id = %s", newer)
+    assert rest.amend(Request(b'{"minAmountOut": "5"}', if_match="1"), newer).status == 404
+
+
 def test_an_unreadable_order_is_shown_as_far_as_it_can_be_read(rig: Rig) -> None:
     unreadable, other = rig.post(), rig.post()
     rig.sql("ALTER TABLE orders DROP CONSTRAINT status_is_known")
