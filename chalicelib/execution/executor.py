@@ -115,6 +115,8 @@ class Executor:
             found = await self._park(hold, f"its claims crashed {hold.crashes} times", crashes=hold.crashes)
         elif hold.open_tx is not None:
             found = await self._reconcile(hold, hold.open_tx)
+        elif hold.ending is not None:
+            found = await self._end(hold, hold.ending)
         elif hold.crashes >= MAX_CRASHES:
             found = await self._end(
                 hold, Status.FAILED, f"the worker crashed {hold.crashes} times while it held the order"
@@ -234,8 +236,8 @@ class Executor:
     ) -> Disposition:
         """Nobody works on the order any more until the reference price is where it has to be."""
         watch = hold.kind.watch(hold.terms, impact or 0.0)
-        # What still fires it would only fail again at once.
-        pause = rest_ms(hold.rests) if reason is not None and watch == hold.kind.watch(hold.terms) else 0
+        # Where the market stands still, what fires it would only fail again at once.
+        pause = 0 if reason is None else rest_ms(hold.rests)
         meta = waiting_for(watch) | ({} if reason is None else {"reason": reason})
         hold.put(
             hold.event(Status.OPEN, meta),
