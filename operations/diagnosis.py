@@ -82,7 +82,8 @@ def _conclude(case: Case, waiting: Waiting | None) -> tuple[str, str]:
 def _resting(row: OrderRow, now: datetime) -> tuple[str, str]:
     """Of an order that nobody works on until its trigger fires."""
     if row.watch_price is None:
-        state = f"It is open, and its next run is due {moment(row.next_try_at or now, now)}"
+        coming = f"next run is due {moment(row.next_try_at, now)}" if row.next_try_at else "last run is on its way"
+        state = f"It is open, and its {coming}"
     else:
         when = "at least" if row.watch_rising else "at most"
         state = f"It is open until the reference price, tokenIn for one tokenOut, is {when} {row.watch_price}"

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from chalicelib.domain.clock import Clock, Entropy, uuid7
-from chalicelib.domain.errors import AttemptFailed
+from chalicelib.domain.errors import AttemptFailed, StatementRefused
 from chalicelib.domain.event import Publishing
 from chalicelib.domain.message import Message, MessageQueue
 from chalicelib.domain.order_types.recurring import Recurring
@@ -65,13 +65,21 @@ class Recurrences:
         self._entropy = entropy
         self._telemetry = telemetry
 
-    async def tick(self) -> None:
-        """Set off what has come up. Raises Unavailable or StatementRefused."""
+    async def tick(self, end: float) -> None:
+        """Set off what has come up, until the clock is at `end`. Raises Unavailable or StatementRefused."""
         for due in await self._book.due_runs(MOST):
-            if due.runs < RECURRING.schedule(due.terms).count:
-                await self._run(due)
-            elif not due.busy and await self._book.finish_runs(due.order_id, due.runs):
-                self._publisher.notify([due.order_id])
+            if self._clock.monotonic() >= end:
+                break
+            try:
+                await self._set_off(due)
+            except StatementRefused as error:
+                self._telemetry.failure("run left to the next tick", error, orderId=str(due.order_id))
+
+    async def _set_off(self, due: Due) -> None:
+        if due.runs < RECURRING.schedule(due.terms).count:
+            await self._run(due)
+        elif await self._book.finish_runs(due.order_id, due.runs):
+            self._publisher.notify([due.order_id])
 
     async def _run(self, due: Due) -> None:
         schedule = RECURRING.schedule(due.terms)

@@ -91,25 +91,24 @@ class Watcher:
         fired = 0
         try:
             self._publisher.notify(await self._book.expire(MOST))
-            await self._recurring.tick()
             for terms in await self._book.pairs():
                 if self._clock.monotonic() >= end:
                     break
-                fired += await self.watch(terms)
+                try:
+                    fired += await self.watch(terms)
+                except (AttemptFailed, StatementRefused) as error:
+                    self._telemetry.failure("pair left to the next tick", error)
+            await self._recurring.tick(end)
         except (Unavailable, StatementRefused) as error:
             self._telemetry.failure("watch left to the next tick", error)
         await self._publisher.drain(max(MARGIN_SECONDS, end - self._clock.monotonic()))
         self._telemetry.watched(fired)
 
     async def watch(self, terms: Terms) -> int:
-        """Fire the orders of one pair; returns how many. Raises Unavailable or StatementRefused."""
+        """Fire the orders of one pair; returns how many. Raises AttemptFailed, Unavailable or StatementRefused."""
         number = int(self._clock.now().timestamp())
         pair = uuid5(_PAIRS, f"{terms.token_in.key} {terms.token_out.key}")
-        try:
-            reference = await self._market.reference(Attempt(pair, number, terms))
-        except AttemptFailed as error:
-            self._telemetry.failure("pair left to the next tick", error)
-            return 0
+        reference = await self._market.reference(Attempt(pair, number, terms))
         fired = 0
         for _ in range(MOST_ROUNDS):
             order_ids = await self._book.trigger(terms, reference, MOST)

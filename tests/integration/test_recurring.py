@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from chalicelib.domain.runs import Run
@@ -12,6 +13,7 @@ from chalicelib.execution.recurring import RECURRING
 from chalicelib.handlers import rest
 from chalicelib.store.book import Book
 from chalicelib.venues.simulated.venue import REFERENCE
+from tests.integration.operators import Operator
 from tests.integration.rig import Request, Rig
 
 
@@ -152,3 +154,21 @@ def test_a_run_does_not_go_by_terms_of_before(rig: Rig) -> None:
     assert other.run(book.run(late)) is False
     assert children(rig, order_id) == []
     rig.check_log(order_id)
+
+
+def test_orders_whose_last_run_is_on_its_way_hold_up_no_others(rig: Rig, operate: Operator) -> None:
+    order_id = placed(rig, count=1)
+    rig.watch()
+    book = Book(rig.container().work)
+    assert rig.container().run(book.due_runs(1)) == []
+    assert "its last run is on its way" in operate.conclusion(order_id)
+
+
+def test_a_run_that_is_refused_holds_up_no_others(rig: Rig) -> None:
+    refused, other = placed(rig, count=2), placed(rig, count=2)
+    with psycopg.connect(rig.database_url) as holder:
+        holder.execute("SELECT 1 FROM orders WHERE id = %s FOR UPDATE", (refused,))
+        rig.watch()
+        assert (len(children(rig, refused)), len(children(rig, other))) == (0, 1)
+    rig.watch()
+    assert len(children(rig, refused)) == 1

@@ -106,22 +106,27 @@ INSERT INTO order_events (order_id, seq, status, meta, ts)
 SELECT id, last_seq, 'open', %(meta)s, last_update FROM moved RETURNING seq
 
 -- name: due_runs
--- Orders that run repeatedly and whose next run has come up, and by how many seconds it is late.
-SELECT o.id, o.last_seq, o.payload::text, o.runs, extract(epoch FROM engine_now() - o.next_try_at)::float8,
-       -- Since runs never overlap, only the one that was placed last can be on its way.
-       coalesce((SELECT c.outcome IS NULL FROM orders c WHERE c.parent_id = o.id ORDER BY c.run DESC LIMIT 1), false)
-FROM orders o
-WHERE o.outcome IS NULL AND o.type = 'recurring' AND o.status = 'open' AND o.next_try_at <= engine_now()
+-- Orders that run repeatedly and whose next run has come up, by how many seconds it is late, and whether one before is on
+-- its way: since runs never overlap, that can only be the one that was placed last. Those whose last run has come up, and
+-- that have no time for a next one, come once it has ended.
+SELECT o.id, o.last_seq, o.payload::text, o.runs,
+       coalesce(extract(epoch FROM engine_now() - o.next_try_at), 0)::float8, r.busy
+FROM orders o CROSS JOIN LATERAL (
+    SELECT coalesce((SELECT c.outcome IS NULL FROM orders c WHERE c.parent_id = o.id ORDER BY c.run DESC LIMIT 1), false)
+        AS busy
+) r
+WHERE o.outcome IS NULL AND o.type = 'recurring' AND o.status = 'open'
+  AND CASE WHEN o.next_try_at IS NULL THEN NOT r.busy ELSE o.next_try_at <= engine_now() END
   AND (o.expires_at IS NULL OR o.expires_at > engine_now())
-ORDER BY o.id LIMIT %(most)s
+ORDER BY o.next_try_at NULLS FIRST, o.id LIMIT %(most)s
 
 -- name: run
 -- A run of such an order, or the skipping of some: each once, whoever comes with it, and on terms as they are.
 WITH moved AS (
     UPDATE orders o SET
         runs = %(through)s, skipped = o.skipped + %(skipped)s,
-        next_try_at = CASE WHEN %(last)s THEN engine_now()
-            ELSE o.next_try_at + (%(through)s - o.runs) * %(every)s * interval '1 second' END,
+        next_try_at = CASE WHEN NOT %(last)s THEN
+            o.next_try_at + (%(through)s - o.runs) * %(every)s * interval '1 second' END,
         last_seq = o.last_seq + 1, last_update = greatest(engine_now(), o.last_update)
     WHERE id = %(id)s AND status = 'open' AND last_seq = %(seq)s AND (expires_at IS NULL OR expires_at > engine_now())
     RETURNING o.id, o.account, o.last_seq, o.last_update
