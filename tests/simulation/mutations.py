@@ -180,7 +180,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the bound of the first attempt",
-        Executor._attempt,
+        Executor._next_attempt,
         "no less than its bound",
         {"hold.terms, hold.bound)": "hold.terms, None)"},
         market="pools",
