@@ -15,7 +15,7 @@ from tests.simulation.sim import Sim
 
 # Time-outs of the functions, and of those that differ.
 FUNCTION_SECONDS = 10.0
-OTHER_SECONDS = {"sweep": 30.0}
+OTHER_SECONDS = {"sweep": 30.0, "watch": 70.0}
 # Most messages of a batch.
 BATCHES = {"worker": 10, "deliver": 10, "dead-letter": 1}
 

@@ -11,10 +11,13 @@ from uuid import UUID
 from chalicelib.domain.claim import Verdict
 from chalicelib.domain.lifecycle import TERMINAL, Status, is_legal
 from chalicelib.domain.message import delivery_body
+from chalicelib.domain.order import DEFAULT_TYPE
+from chalicelib.domain.order_types.recurring import Recurring
 from chalicelib.venues.ledger_chain import UNTRIED
 from tests.simulation import papers
 from tests.simulation.backends import Backends
 from tests.simulation.clockwork import Host
+from tests.simulation.resting import Resting
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -23,7 +26,8 @@ LIVING = """
 SELECT id::text, parked_at IS NOT NULL FROM orders WHERE outcome IS NULL
 """
 ORDERS = """
-SELECT o.id::text, o.status, o.outcome, o.open_tx, o.last_seq, o.attempts, o.tx_hash, o.failure_reason,
+SELECT o.id::text, o.type, o.parent_id IS NULL AS posted, o.status, o.outcome, o.open_tx, o.last_seq, o.attempts,
+       o.tx_hash, o.failure_reason,
        o.lease_until > %(now)s AS leased, o.parked_at IS NOT NULL AS parked,
        coalesce((SELECT json_agg(json_build_array(e.seq, e.status, extract(epoch FROM e.ts)) ORDER BY e.seq)
                  FROM order_events e WHERE e.order_id = o.id), '[]') AS events,
@@ -45,12 +49,17 @@ JOIN orders o ON o.id = s.order_id AND o.last_seq > s.last_seq
 JOIN connections c ON c.id = s.connection_id AND c.open AND (c.not_before IS NULL OR c.not_before <= %(now)s)
 WHERE s.lease_until IS NULL OR s.lease_until <= %(now)s
 """
+# Whoever had claimed an order is fenced off.
+NOBODYS = -1
 
 
 class _Order(NamedTuple):
     """A row of ORDERS."""
 
     order_id: str
+    type: str
+    # Not placed by another that recurs.
+    posted: bool
     status: str
     outcome: str | None
     open_tx: str | None
@@ -79,7 +88,9 @@ class Invariants:
         # When each order may be tried again.
         self._not_before: dict[str, float] = {}
         self._keys: dict[str, UUID] = {}
-        world.server.observers.append(self._observe)
+        self._resting = Resting(world, backends)
+        self._at_rest: set[str] = set()
+        world.server.observers += [self._observe, self._resting.observe]
 
     def settled(self) -> bool:
         """Whether everything has come to its end."""
@@ -94,7 +105,8 @@ class Invariants:
             return False
         # Parked orders that the chain will know again are asked for within the hour.
         forgotten = {str(order_id) for order_id in world.moods.forgotten}
-        if any(not parked or order_id not in forgotten for order_id, parked in self._rows(LIVING)):
+        waiting = self._resting.at_rest()
+        if any(order_id not in (forgotten if parked else waiting) for order_id, parked in self._rows(LIVING)):
             return False
         return not any(
             sent < last for socket, _, sent, last, _ in self._rows(SUBSCRIPTIONS) if socket in world.gateway.open
@@ -102,16 +114,19 @@ class Invariants:
 
     def check(self) -> None:
         """Everything that must hold at the end."""
-        world, stored = self._world, set()
-        for row in self._rows(ORDERS):
-            stored.add(row[0])
-            self._check_order(_Order(*row))
+        world, stored = self._world, [_Order(*row) for row in self._rows(ORDERS)]
+        self._at_rest = self._resting.at_rest()
+        for order in stored:
+            self._check_order(order)
+        statuses = {order.order_id: order.status for order in stored}
         for order_id in world.clients.accepted:
-            if order_id not in stored:
+            if order_id not in statuses:
                 world.sim.violation(f"order {order_id} was accepted and is lost")
         clients, operator = world.clients, world.operator
-        if len(stored) > clients.without_key + len(clients.keys) + len(operator.repeated):
-            world.sim.violation(f"{len(stored)} orders are more than were posted")
+        posted = sum(order.posted for order in stored)
+        if posted > clients.without_key + len(clients.keys) + len(operator.repeated):
+            world.sim.violation(f"{posted} orders are more than were posted")
+        self._resting.check(statuses)
         self._check_streams()
         self._check_leftovers()
         if self._on_pools:
@@ -135,6 +150,10 @@ class Invariants:
         """A statement was committed: a key stands for one order, and only the newest claim of an order writes."""
         if name == "claim":
             self._tokens |= {str(row[0]): row[5] for row in rows if row[1] == Verdict.CLAIMED}
+        elif name == "cancel" and rows and (rows[0][0] == "cancelled" or rows[0][2]):
+            self._tokens[str(params["id"])] = NOBODYS
+        elif name == "expire":
+            self._tokens |= {str(row[0]): NOBODYS for row in rows}
         elif name == "accept_keyed":
             order_id = rows[0][0]
             if self._keys.setdefault(params["key"], order_id) != order_id:
@@ -163,7 +182,9 @@ class Invariants:
         unresolved = [tx_id for tx_id, result in order.submissions if result is None]
         world = self._world
         promises = {
-            "is terminal, or parked with a transaction that the chain does not know": order.outcome is not None
+            "is terminal, at rest for a reason, or parked with a transaction that the chain does not know": (
+                order.outcome is not None or (order.order_id in self._at_rest and not order.open_tx)
+            )
             or (
                 order.parked
                 and order.open_tx is not None
@@ -177,11 +198,14 @@ class Invariants:
             "ends once": sum(found in TERMINAL for found in statuses) == (order.outcome is not None),
             "agrees with its log": statuses[-1:] == [order.status]
             and (order.outcome is None or order.outcome == order.status),
-            "made at most three attempts": order.attempts <= 3
-            and order.attempts <= statuses.count(Status.ROUTING) <= order.attempts + untried,
-            "swapped once if confirmed, and else never": len(succeeded) == (order.status == Status.CONFIRMED),
-            "names its swap": order.status != Status.CONFIRMED or succeeded == [order.tx_hash],
-            "tells why it failed": (order.failure_reason is not None) == (order.status == Status.FAILED),
+            "made at most three attempts": order.attempts == 0
+            if order.type != DEFAULT_TYPE
+            else order.attempts <= 3 and order.attempts <= statuses.count(Status.ROUTING) <= order.attempts + untried,
+            "swapped once if confirmed, and else never": len(succeeded)
+            == (order.status == Status.CONFIRMED and order.type != Recurring.name),
+            "names its swap": order.status != Status.CONFIRMED or succeeded == [order.tx_hash] * len(succeeded),
+            "tells why it ended without a fill": (order.failure_reason is not None)
+            == (order.status in TERMINAL - {Status.CONFIRMED}),
             "has no claim left": not order.leased,
             "has resolved its transactions": unresolved == ([order.open_tx] if order.open_tx else []),
         }

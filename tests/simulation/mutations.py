@@ -13,7 +13,7 @@ from typing import Any
 from chalicelib.execution.batch import BatchWorker
 from chalicelib.execution.executor import Executor
 from chalicelib.execution.recovery import Sweeper
-from chalicelib.store import journal, orders, pools, streams
+from chalicelib.store import book, journal, orders, pools, streams
 from chalicelib.streaming.publisher import Publisher
 from chalicelib.streaming.sockets import Sockets
 from chalicelib.venues import ledger_chain
@@ -22,7 +22,7 @@ from chalicelib.venues.pools.chain import _Block
 from tests.simulation import postgres
 from tests.simulation.backends import Backends
 from tests.simulation.faults import Kind
-from tests.simulation.world import MarketName, Report, run
+from tests.simulation.world import Mode, Report, run
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Mutation:
     changes: Mapping[str, str]
     # The faults that it protects from, with their rates; there are no others. Without any, races alone must tell.
     faults: Mapping[Kind, float] = field(default_factory=dict)
-    # The market on which it shows.
-    market: MarketName = "simulated"
+    # The mode in which it shows.
+    mode: Mode = "simulated"
     # Whether it mends a defect that simulations have found.
     found: bool = False
 
@@ -64,7 +64,7 @@ class Mutation:
 
     def run(self, seed: int, backends: Backends) -> Report:
         """A simulation in which the engine without it should break a promise, and the engine should not."""
-        return run(seed, backends, faults=self.faults, market=self.market)
+        return run(seed, backends, faults=self.faults, mode=self.mode)
 
     def _changed(self, text: str) -> str:
         for present, instead in self.changes.items():
@@ -169,35 +169,35 @@ MUTATIONS = (
         (pools._SQL, "fill"),
         "is at version",
         {"locked USING (address, version)": "locked USING (address)"},
-        market="pools",
+        mode="pools",
     ),
     Mutation(
         "the bound of a total",
         _Block._swap,
         "no less than its bound",
         {"reason = route.objection(amount_in, amount_out)": "pass"},
-        market="pools",
+        mode="pools",
     ),
     Mutation(
         "the bound of the first attempt",
         Executor._next_attempt,
         "no less than its bound",
         {"hold.terms, hold.bound)": "hold.terms, None)"},
-        market="pools",
+        mode="pools",
     ),
     Mutation(
         "all legs of a route",
         (pools._SQL, "fill"),
         "is at version",
         {"FROM changed c WHERE": "FROM (SELECT * FROM changed ORDER BY address LIMIT 1) c WHERE"},
-        market="pools",
+        mode="pools",
     ),
     Mutation(
         "what a transaction leaves to the next where it reverts",
         chain.trade,
         "is not in the state",
         {"after = dict(pools)": "after = pools"},
-        market="pools",
+        mode="pools",
     ),
     Mutation(
         "pools that move only with the ledger",
@@ -205,7 +205,55 @@ MUTATIONS = (
         "is at version",
         {"c.version AND (SELECT holds FROM filled)": "c.version AND (SELECT holds FROM unchanged)"},
         {Kind.SWAP_LATE: 0.8},
-        market="pools",
+        mode="pools",
+    ),
+    Mutation(
+        "a claim token that ends with a cancel",
+        (book._SQL, "cancel"),
+        "was tried again after its client cancelled it",
+        {"cancel_requested_at = engine_now(), claim_token = o.claim_token + 1,": "cancel_requested_at = engine_now(),"},
+        {Kind.PAUSE: 0.2, Kind.SWAP_LOST: 0.2},
+        mode="resting",
+    ),
+    Mutation(
+        "the status of what is triggered",
+        (book._SQL, "trigger"),
+        "has a legal log",
+        {"(SELECT id FROM crossed)) AND status = 'open'": "(SELECT id FROM crossed))"},
+        {Kind.SQL_SLOW: 0.2},
+        mode="resting",
+    ),
+    Mutation(
+        "no expiry beside an unresolved transaction",
+        (book._SQL, "expire"),
+        "has resolved its transactions",
+        {"AND open_tx IS NULL": ""},
+        mode="resting",
+    ),
+    Mutation(
+        "the end of a validity",
+        (journal._SQL, "write_transitions"),
+        "executed after its expiry",
+        {
+            "least(engine_now() + s.valid_ms * interval '1 millisecond', m.expires_at)": "engine_now() "
+            "+ s.valid_ms * interval '1 millisecond'"
+        },
+        mode="resting",
+    ),
+    Mutation(
+        "the number of runs",
+        (book._SQL, "run"),
+        "orders_runs",
+        {"AND runs = %(runs)s": ""},
+        {Kind.SQL_SLOW: 0.2},
+        mode="resting",
+    ),
+    Mutation(
+        "the bound of a limit",
+        Executor._next_attempt,
+        "beyond its limit",
+        {"hold.kind.bound(hold.terms))": "None)"},
+        mode="resting",
     ),
     Mutation(
         "the microseconds of the last event",
@@ -235,6 +283,23 @@ MUTATIONS = (
         Publisher.drain,
         "nobody pushes order",
         {"if cut_off:": "if False:"},
+        found=True,
+    ),
+    Mutation(
+        "the next run of what was amended",
+        (book._SQL, "amend"),
+        "at rest for a reason",
+        {"CASE WHEN o.type = 'recurring' THEN o.next_try_at END": "NULL"},
+        mode="resting",
+        found=True,
+    ),
+    Mutation(
+        "a run that others were skipped for",
+        (book._SQL, "due_runs"),
+        "overlaps with another",
+        {"c.parent_id = o.id ORDER BY": "c.parent_id = o.id AND c.run = o.runs ORDER BY"},
+        {Kind.CHAIN_BLIND: 0.5},
+        mode="resting",
         found=True,
     ),
 )

@@ -5,10 +5,16 @@ from collections import defaultdict
 from typing import Any
 
 from chalicelib.store.streams import SUBSCRIPTION_LEASE_SECONDS as LEASE_SECONDS
+from tests.simulation.backends import Backends
 from tests.simulation.clockwork import HOST, Host
 from tests.simulation.sim import Sim
 
 NEVER = float("-inf")
+# What statements that move orders without a holder have just written.
+LAST_EVENTS = """
+SELECT o.id::text, e.seq, e.status, e.meta FROM orders o JOIN order_events e ON e.order_id = o.id AND e.seq = o.last_seq
+WHERE o.id = ANY(%s::uuid[])
+"""
 # A socket and an order that it follows.
 Pair = tuple[str, str]
 
@@ -40,8 +46,9 @@ class Delivery:
 class Streams:
     """What sockets follow, under which leases they are pushed to, and what they got."""
 
-    def __init__(self, sim: Sim) -> None:
+    def __init__(self, sim: Sim, backends: Backends) -> None:
         self.sim = sim
+        self._backends = backends
         # For each pair the cursors that its binds set.
         self.binds: dict[Pair, list[int]] = defaultdict(list)
         # For each pair and bind the deliveries.
@@ -64,13 +71,14 @@ class Streams:
                 for pair, cursor, bind_no in dict.fromkeys(((row[0], str(row[1])), row[2], row[3]) for row in rows):
                     self._take(Lease(pair, cursor, bind_no, params["holder"], began), host)
             case "release":
-                for pair in zip(params["connection_ids"], map(str, params["order_ids"]), strict=True):
-                    held = self._held.get(pair)
-                    if held is not None and held.holder == params["holder"]:
-                        held.released = True
+                self._release(params)
             case "write_transitions":
                 written = {str(row[0]) for row in rows}
                 self._write([entry for entry in json.loads(params["entries"]) if entry["order_id"] in written])
+            case "trigger" | "expire" | "run" | "finish_runs":
+                self._look([row[0] for row in rows])
+            case "amend" | "cancel" if rows:
+                self._look([params["id"]])
             case "claim":
                 self._due_at |= {str(row[0]): now for row in rows if row[1] == "terminal"}
 
@@ -80,6 +88,18 @@ class Streams:
                 self._due_at[entry["order_id"]] = self.sim.loop.time()
             for event in entry["events"]:
                 self._log[entry["order_id"], event["seq"]] = event["status"], event["meta"]
+
+    def _release(self, params: Any) -> None:
+        for pair in zip(params["connection_ids"], map(str, params["order_ids"]), strict=True):
+            held = self._held.get(pair)
+            if held is not None and held.holder == params["holder"]:
+                held.released = True
+
+    def _look(self, order_ids: list[Any]) -> None:
+        """Orders were moved, and the frames of that are due."""
+        for order_id, seq, status, meta in self._backends.monitor.execute(LAST_EVENTS, (order_ids,)):
+            self._due_at[order_id] = self.sim.loop.time()
+            self._log[order_id, seq] = status, meta
 
     def pushing(self, connection_id: str, data: bytes) -> Delivery | None:
         """A container pushes a frame; None for one that is not an event."""

@@ -7,8 +7,10 @@ import warnings
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from typing import Any, Literal, cast
+from unittest.mock import patch
 
 import msgspec
 
@@ -20,6 +22,7 @@ from chalicelib.settings import Settings
 from chalicelib.store.database import Connect, Database
 from chalicelib.telemetry import Telemetry
 from chalicelib.venues.base import Chain
+from chalicelib.venues.simulated.venue import REFERENCE
 from tests.replay import shipped
 from tests.simulation.backends import Backends
 from tests.simulation.clients import Clients
@@ -46,8 +49,19 @@ EVENTS_EVERY_SECONDS = 20.0
 HOLDS_EVERY_SECONDS = 0.1
 HOLD = "SELECT 1 FROM pools WHERE address = %(pool)s FOR UPDATE"
 SKEW_SECONDS = 2.0
+WATCH_SECONDS = 60.0
+# Once there are no faults any more: leaves moments at which nothing runs.
+CALM_WATCH_SECONDS = 150.0
+TWO_WATCH = 0.4
+TICK_SECONDS = (5.0, 20.0)
+PRICE_MOVES_EVERY_SECONDS = 15.0
+DOLLARS = (130, 170)
+
+RESTS = 4
 
 MarketName = Literal["simulated", "pools"]
+# What traders do: market orders on one of the markets, or all orders, which may rest, on the simulated one.
+Mode = Literal["simulated", "pools", "resting"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +102,9 @@ class Watched(Telemetry):
     def swept(self, due: int, parked: int, lagging: int) -> None:
         self._sim.trace.add("swept", due, parked, lagging)
 
+    def watched(self, fired: int) -> None:
+        self._sim.trace.add("watched", fired)
+
     def rolled(self, done: str, partition: str) -> None:
         self._sim.trace.add("rolled", done, partition)
 
@@ -107,12 +124,12 @@ class Watched(Telemetry):
 class World:
     """Everything of one simulation, wired."""
 
-    def __init__(self, seed: int, backends: Backends, market: MarketName) -> None:
+    def __init__(self, seed: int, backends: Backends, mode: Mode) -> None:
         self.sim = sim = Sim(seed)
         # What a dead container's tasks ended with is nobody's concern.
         sim.loop.set_exception_handler(lambda *_: None)
         self.server = Server(backends, sim)
-        self.streams = Streams(sim)
+        self.streams = Streams(sim, backends)
         self.server.observers.append(self.streams.observe)
         dead_letters = SimulatedQueue("dead-letters", sim, None)
         self.queues = {
@@ -122,18 +139,21 @@ class World:
         }
         self.machine = Lambda(sim, self._build)
         self.gateway = Gateway(sim, self.machine, self.streams)
-        self.clients = Clients(sim, self.machine, self.gateway, WISHES[market])
+        self.clients = Clients(sim, self.machine, self.gateway, WISHES[mode], fickle=mode == "resting")
         self.moods = Moods(sim)
         self.operator = Operator(sim, self._outside_database(), self.queues)
+        self._resting = mode == "resting"
+        market: MarketName = "pools" if mode == "pools" else "simulated"
         self._settings = Settings(
             database_url="postgresql://simulated",
             market=market,
             venue_time_scale=sim.rng.choice((0.0, 0.0, 0.3, 1.0)),
             sweep_backlog_limit=sim.rng.choice((0, 1000)),
+            watch_tick_seconds=sim.rng.choice(TICK_SECONDS) if self._resting else TICK_SECONDS[0],
         )
         self._made = partial(bootstrap.MARKETS[market], self._settings)
         self._outside = self._market_outside()
-        self.invariants = Invariants(self, backends, on_pools=market == "pools")
+        self.invariants = Invariants(self, backends, on_pools=mode == "pools")
         self.machine.on_quiet = self.invariants.quiet
         concurrency = sim.rng.randint(1, 4)
         for name, function, handler in (
@@ -146,6 +166,7 @@ class World:
     async def live(self, story: "Story") -> None:
         """A story, and then calm until everything has come to its end."""
         sweeping = self.sim.loop.on(None, self._sweep())
+        watching = self.sim.loop.on(None, self._watch())
         await story(self)
         self.sim.faults.active = False
         self.sim.trace.add("calm")
@@ -158,12 +179,14 @@ class World:
             await asyncio.sleep(LOOK_SECONDS)
         self.invariants.check()
         sweeping.cancel()
+        watching.cancel()
         operating.cancel()
 
     async def storm(self) -> None:
         """Orders, sockets and faults for a while."""
         events = self.sim.loop.on(None, self._events())
         holding = self.sim.loop.on(None, self._hold_pools())
+        moving = self.sim.loop.on(None, self._move_prices())
         trading = self.sim.loop.on(None, self.clients.trade())
         operating = self.sim.loop.on(None, self.operator.operate())
         await asyncio.sleep(self.sim.rng.uniform(*FAULTY_SECONDS))
@@ -172,11 +195,26 @@ class World:
         operating.cancel()
         self.sim.faults.active = False
         await trading
+        moving.cancel()
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             await self.machine.invoke("sweep", lambda _: schedule.sweep())
+
+    async def _watch(self) -> None:
+        """The market watch, whose invocations overlap; some start together."""
+        while self._resting:
+            await asyncio.sleep(WATCH_SECONDS if self.sim.faults.active else CALM_WATCH_SECONDS)
+            for _ in range(1 + (self.sim.faults.active and self.sim.rng.random() < TWO_WATCH)):
+                self.sim.loop.on(None, self.machine.invoke("watch", schedule.watch))
+
+    async def _move_prices(self) -> None:
+        """SOL gets dearer or cheaper in dollars, and with it all that is bought for it."""
+        while self._resting:
+            await asyncio.sleep(self.sim.rng.expovariate(1 / PRICE_MOVES_EVERY_SECONDS))
+            REFERENCE["SOL"] = Decimal(self.sim.rng.randint(*DOLLARS))
+            self.sim.trace.add("dollars for one SOL", REFERENCE["SOL"])
 
     async def _events(self) -> None:
         """What happens to all containers at once."""
@@ -237,9 +275,9 @@ class World:
 Story = Callable[[World], Awaitable[None]]
 
 
-def market_of(seed: int) -> MarketName:
-    """Each fifth simulation is one of the pool market."""
-    return "pools" if seed % 5 == 0 else "simulated"
+def mode_of(seed: int) -> Mode:
+    """Each fifth simulation is one of the pool market, and each fifth one of orders that rest."""
+    return "pools" if seed % 5 == 0 else "resting" if seed % 5 == RESTS else "simulated"
 
 
 def run(
@@ -248,19 +286,21 @@ def run(
     *,
     story: Story = World.storm,
     faults: Mapping[Kind, float] | None = None,
-    market: MarketName | None = None,
+    mode: Mode | None = None,
 ) -> Report:
     """One simulation, from beginning to end; with the faults that the seed draws, or given ones at given rates.
 
-    The seed decides the market as well, where none is given.
+    The seed decides the mode as well, where none is given.
     """
     backends.reset()
-    world = World(seed, backends, market or market_of(seed))
+    world = World(seed, backends, mode or mode_of(seed))
     if faults is not None:
         world.sim.faults.rates = dict.fromkeys(Kind, 0.0) | dict(faults)
     asyncio.set_event_loop(world.sim.loop)
     try:
-        world.sim.loop.run_until_complete(world.live(story))
+        # Prices move, and are back afterwards.
+        with patch.dict(REFERENCE):
+            world.sim.loop.run_until_complete(world.live(story))
     finally:
         report = Report(
             seed=seed,
