@@ -68,7 +68,7 @@ def test_a_write_ahead_that_waited_for_a_cancel_is_none(rig: Rig, session: Calla
     holder, client = session(), session()
     holder.run(SQL["claim"], claim(order_id))
     holder.connection.commit()
-    assert client.run(SQL["cancel"], cancelling(order_id)) == [("cancelled", "pending", False)]
+    assert client.run(SQL["cancel"], cancelling(order_id)) == [("cancelled", "cancelled", False)]
     write_ahead = entry(order_id, 1, 1, "submitted", **submission("MOCKTX_1"))
     waiting = holder.start(SQL["write_transitions"], write_ahead)
     await_lock(rig, holder)
