@@ -5,6 +5,7 @@ import gc
 # Imports leave no garbage behind; looking for it takes a twelfth of a cold start's imports.
 gc.disable()
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from chalice.app import Chalice, CloudWatchEvent, Rate, Response, SQSEvent, WebsocketEvent
@@ -19,77 +20,30 @@ gc.enable()
 app = Chalice(app_name="order-engine", configure_logs=False)
 app.experimental_feature_flags.update(["WEBSOCKETS"])
 
-ANY_TYPE = ["*/*"]
+
+def serve(method: str, path: str, handler: Callable[..., Reply]) -> None:
+    """A route: its handler gets the request, and the parts of the path that are named in it."""
+
+    def view(**parts: str) -> Response:
+        # The framework sets it before the call.
+        reply = handler(cast("Request", app.current_request), **parts)
+        return Response(body=reply.body, status_code=reply.status, headers=dict(reply.headers))
+
+    app.route(path, methods=[method], content_types=["*/*"])(view)
 
 
-def respond(reply: Reply) -> Response:
-    """A handler's reply in the framework's form."""
-    return Response(body=reply.body, status_code=reply.status, headers=dict(reply.headers))
-
-
-def current_request() -> Request:
-    """The request that a route was called for; the framework sets it before the call."""
-    return cast("Request", app.current_request)
-
-
-@app.route("/", methods=["GET"], content_types=ANY_TYPE)
-def page() -> Response:
-    return respond(rest.page())
-
-
-@app.route("/api/orders/execute", methods=["POST"], content_types=ANY_TYPE)
-def execute() -> Response:
-    return respond(rest.execute(current_request()))
-
-
-@app.route("/api/orders/{order_id}", methods=["GET"], content_types=ANY_TYPE)
-def order(order_id: str) -> Response:
-    return respond(rest.order(current_request(), order_id))
-
-
-@app.route("/api/orders/{order_id}", methods=["DELETE"], content_types=ANY_TYPE)
-def cancel(order_id: str) -> Response:
-    return respond(rest.cancel(current_request(), order_id))
-
-
-@app.route("/api/orders", methods=["DELETE"], content_types=ANY_TYPE)
-def cancel_several() -> Response:
-    return respond(rest.cancel_several(current_request()))
-
-
-@app.route("/api/orders/{order_id}", methods=["PATCH"], content_types=ANY_TYPE)
-def amend(order_id: str) -> Response:
-    return respond(rest.amend(current_request(), order_id))
-
-
-@app.route("/api/orders", methods=["GET"], content_types=ANY_TYPE)
-def orders() -> Response:
-    return respond(rest.orders(current_request()))
-
-
-@app.route("/api/stream-tickets", methods=["POST"], content_types=ANY_TYPE)
-def stream_ticket() -> Response:
-    return respond(rest.ticket(current_request()))
-
-
-@app.route("/api/quotes", methods=["POST"], content_types=ANY_TYPE)
-def quote() -> Response:
-    return respond(rest.quote(current_request()))
-
-
-@app.route("/api/tokens", methods=["GET"], content_types=ANY_TYPE)
-def tokens() -> Response:
-    return respond(rest.tokens(current_request()))
-
-
-@app.route("/api/pools", methods=["GET"], content_types=ANY_TYPE)
-def pools() -> Response:
-    return respond(rest.pools(current_request()))
-
-
-@app.route("/api/health", methods=["GET"], content_types=ANY_TYPE)
-def health() -> Response:
-    return respond(rest.health())
+serve("GET", "/", lambda _: rest.page())
+serve("POST", "/api/orders/execute", rest.execute)
+serve("GET", "/api/orders", rest.orders)
+serve("DELETE", "/api/orders", rest.cancel_several)
+serve("GET", "/api/orders/{order_id}", rest.order)
+serve("DELETE", "/api/orders/{order_id}", rest.cancel)
+serve("PATCH", "/api/orders/{order_id}", rest.amend)
+serve("POST", "/api/quotes", rest.quote)
+serve("POST", "/api/stream-tickets", rest.ticket)
+serve("GET", "/api/tokens", rest.tokens)
+serve("GET", "/api/pools", rest.pools)
+serve("GET", "/api/health", lambda _: rest.health())
 
 
 @app.on_ws_connect()
