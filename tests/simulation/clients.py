@@ -1,11 +1,13 @@
 """Those who place orders and follow them."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from chalicelib.domain.lifecycle import Status
 from chalicelib.handlers import rest
 from tests.simulation.clockwork import EPOCH
 from tests.simulation.faults import Kind
@@ -27,6 +29,9 @@ REBINDS = 0.4
 # Of those whose orders may rest, so many change them, more than once perhaps.
 CHANGES = 0.6
 CANCELS = 0.5
+# Of the changes, so many race with a transaction.
+RACES = 0.5
+LOOK_SECONDS, MOST_LOOKS = 0.5, 120
 AMENDABLE = ("limitPrice", "triggerPrice", "minPrice", "maxPrice")
 
 
@@ -104,12 +109,22 @@ class Clients:
         """A trader that changes its mind about an order."""
         rng = self.sim.rng
         while rng.random() < CHANGES:
+            if rng.random() < RACES:
+                await self._see_submitted(order_id)
             await asyncio.sleep(rng.choice((rng.uniform(0, 4), rng.uniform(0, 60))))
             if rng.random() < CANCELS:
                 while not await self._cancel(order_id):
                     await asyncio.sleep(AGAIN_SECONDS)
             else:
                 await self._amend(order_id, order)
+
+    async def _see_submitted(self, order_id: str) -> None:
+        """Wait for a while until a frame says that an order was submitted."""
+        for _ in range(MOST_LOOKS):
+            frames = itertools.chain(*self._gateway.frames.values())
+            if any((frame.get("orderId"), frame.get("status")) == (order_id, Status.SUBMITTED) for frame in frames):
+                return
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _cancel(self, order_id: str) -> bool:
         """Cancel an order; False where nobody knows what came of it."""

@@ -210,24 +210,25 @@ MUTATIONS = (
     Mutation(
         "a claim token that ends with a cancel",
         (book._SQL, "cancel"),
-        "was tried again after its client cancelled it",
+        "under a claim that is over",
         {"cancel_requested_at = engine_now(), claim_token = o.claim_token + 1,": "cancel_requested_at = engine_now(),"},
-        {Kind.PAUSE: 0.2, Kind.SWAP_LOST: 0.2},
+        {Kind.PAUSE: 0.3, Kind.LATE: 0.4, Kind.SWAP_LOST: 0.4},
         mode="resting",
     ),
     Mutation(
         "the status of what is triggered",
         (book._SQL, "trigger"),
         "has a legal log",
-        {"(SELECT id FROM crossed)) AND status = 'open'": "(SELECT id FROM crossed))"},
+        {"crossed)) AND -- Open orders that may be moved now.\nstatus = 'open'": "crossed)) AND true"},
         {Kind.SQL_SLOW: 0.2},
         mode="resting",
     ),
     Mutation(
         "no expiry beside an unresolved transaction",
         (book._SQL, "expire"),
-        "has resolved its transactions",
+        "unresolved_means_submitted",
         {"AND open_tx IS NULL": ""},
+        {Kind.CHAIN_BLIND: 0.5},
         mode="resting",
     ),
     Mutation(
@@ -238,6 +239,7 @@ MUTATIONS = (
             "least(engine_now() + s.valid_ms * interval '1 millisecond', m.expires_at)": "engine_now() "
             "+ s.valid_ms * interval '1 millisecond'"
         },
+        {Kind.SWAP_LATE: 0.5},
         mode="resting",
     ),
     Mutation(

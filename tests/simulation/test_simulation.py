@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from chalicelib.domain.lifecycle import TERMINAL, Status
 from local.postgres import Postgres
 from tests.simulation.__main__ import WITHOUT, each, replay
 from tests.simulation.backends import Backends
@@ -17,8 +18,8 @@ from tests.simulation.world import run
 
 SEEDS = range(1, 101)
 BUSY_SEED = 8
-# On pools.
-BUSY_SEEDS = (BUSY_SEED, 15)
+# Of each mode.
+BUSY_SEEDS = (BUSY_SEED, 15, 19)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -30,6 +31,7 @@ def test_keeps_every_promise(server: Postgres) -> None:
     # A kind that never struck was not tried.
     assert {kind for kind in Kind if not totals.faults[kind]} == set()
     assert {kind for kind in (*OUTCOMES, *SHAPES) if not totals.transactions[kind]} == set()
+    assert {status for status in (*TERMINAL, Status.OPEN) if not totals.statuses[status]} == set()
 
 
 @pytest.mark.parametrize("seed", BUSY_SEEDS)

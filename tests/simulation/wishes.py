@@ -31,7 +31,7 @@ RESTING_OUT = ("USDC",) * 4 + ("BONK", "FLAKY")
 # How far a trader's price may be from the market's.
 NEAR = 0.12
 # How long an order is good for that is so for a time.
-GOOD_SECONDS = (3.0, 120.0)
+GOOD_SECONDS = ((1.0, 6.0), (3.0, 120.0))
 EXPIRES = 0.4
 AT_ONCE = 0.3
 
@@ -94,7 +94,7 @@ def price_near(rng: Random, token: str) -> str:
 
 def soon(rng: Random, now: datetime) -> str:
     """A moment by which an order may have come to its end, or not."""
-    return iso(now + timedelta(seconds=rng.uniform(*GOOD_SECONDS)))
+    return iso(now + timedelta(seconds=rng.uniform(*rng.choice(GOOD_SECONDS))))
 
 
 Wish = Callable[[Random, datetime], dict[str, Any]]
