@@ -288,14 +288,6 @@ MUTATIONS = (
         found=True,
     ),
     Mutation(
-        "the next run of what was amended",
-        (book._SQL, "amend"),
-        "at rest for a reason",
-        {"CASE WHEN o.watch_price IS NULL THEN o.next_try_at END": "NULL"},
-        mode="resting",
-        found=True,
-    ),
-    Mutation(
         "a run that others were skipped for",
         (book._SQL, "due_runs"),
         "overlaps with another",
