@@ -33,10 +33,12 @@ class WarmError(Exception):
 
 
 async def warm(endpoint: str, websocket_url: str, outputs: Mapping[str, str]) -> None:
-    """Invokes the functions of queues with empty batches, opens, asks and closes one socket, and sweeps."""
+    """Invokes the functions of queues with empty batches, opens, asks and closes a socket, sweeps, begins the watch."""
     invoked = (asyncio.to_thread(invoke, endpoint, outputs[name], NO_RECORDS) for name in QUEUE_FUNCTIONS)
     await asyncio.gather(_converse(websocket_url), *invoked)
     await asyncio.to_thread(invoke, endpoint, outputs["SweepName"], SCHEDULED)
+    # It watches until its schedule first comes, a minute from now.
+    await asyncio.to_thread(begin, endpoint, outputs["WatchName"], SCHEDULED)
 
 
 def invoke(endpoint: str, function: str, event: Mapping[str, Any]) -> None:
@@ -44,6 +46,11 @@ def invoke(endpoint: str, function: str, event: Mapping[str, Any]) -> None:
     reply: dict[str, Any] = client("lambda", endpoint).invoke(FunctionName=function, Payload=json.dumps(event).encode())
     if "FunctionError" in reply:
         raise WarmError(f"{function} failed: {reply['Payload'].read().decode(errors='replace')[:2000]}")
+
+
+def begin(endpoint: str, function: str, event: Mapping[str, Any]) -> None:
+    """Invokes a function and leaves it at its work."""
+    client("lambda", endpoint).invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(event).encode())
 
 
 async def _converse(websocket_url: str) -> None:

@@ -53,6 +53,9 @@ async def test_the_sweep_serves_a_lagging_subscription(
     order_id = await client.post()
     async with client.bound(order_id) as socket:
         frames = await socket.stream(order_id)
+        # Whoever pushed the last frame must have stored that first.
+        stored = "SELECT last_seq = %s AND lease_until IS NULL FROM subscriptions WHERE order_id = %s"
+        await until(one(database, stored, len(frames), order_id))
         database.execute("UPDATE subscriptions SET last_seq = 3 WHERE order_id = %s", (order_id,))
         sweep(endpoints)
         assert await socket.stream(order_id) == frames[3:]
