@@ -165,7 +165,8 @@ class Buying:
                 amount_in = offer.curve.amount_in(size)
                 legs.append(Part(offer, amount_in, offer.curve.amount_out(amount_in)))
         spare = sum(leg.amount_out for leg in legs) - self.amount
-        while spare > 0:
+        # Also with nothing to spare: after a unit that cost some output there may be one that costs none.
+        while spare >= 0:
             fewer = [_with_less(leg) for leg in legs]
             losses = [leg.amount_out - less.amount_out for leg, less in zip(legs, fewer, strict=True)]
             if (least := min(losses)) > spare:

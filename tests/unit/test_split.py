@@ -349,3 +349,11 @@ def test_a_unit_that_costs_much_does_not_hide_the_best_two() -> None:
     # Each unit of output costs about ten of input, and rounding takes up to one of a leg.
     curves = [Product(225, 21), Product(3979, 361), Product(384, 36)]
     assert split_out(curves, 64, 2).inputs == (0, 762, 77)
+
+
+def test_a_purchase_gives_up_units_that_pay_nothing() -> None:
+    risen = [
+        Steps([(Fraction(1), 1), (Fraction(1, 2), 3), (Fraction(6), 1), (Fraction(1), 2)]),
+        Steps([(Fraction(1), 1), (Fraction(6), 1)]),
+    ]
+    assert split_out(risen, 8, 2).inputs == (1, 2)
