@@ -16,7 +16,7 @@ from tests.simulation.papers import OUTCOMES, SHAPES
 from tests.simulation.totals import Totals
 from tests.simulation.world import run
 
-SEEDS = range(1, 61)
+SEEDS = range(1, 101)
 BUSY_SEED = 8
 # Of each mode.
 BUSY_SEEDS = (BUSY_SEED, 15, 19)
