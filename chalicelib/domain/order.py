@@ -104,3 +104,8 @@ class Cancelled(msgspec.Struct, frozen=True):
     outcome: Cancelling
     status: str
     first: bool
+
+    @property
+    def told(self) -> str:
+        """What its client is told of the order."""
+        return "cancel_requested" if self.outcome == Cancelling.REQUESTED else self.status

@@ -1,7 +1,6 @@
 """Recurring orders: places the run that has come up, or skips it, and ends an order after its last run."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -11,6 +10,7 @@ from chalicelib.domain.event import Publishing
 from chalicelib.domain.message import Message, MessageQueue
 from chalicelib.domain.order_types.recurring import Recurring
 from chalicelib.domain.runs import Due, Run
+from chalicelib.routing.router import Router
 from chalicelib.telemetry import Telemetry
 from chalicelib.venues.base import Attempt
 
@@ -35,14 +35,6 @@ class RecurringOrders(Protocol):
         ...
 
 
-class References(Protocol):
-    """What the market says of a pair."""
-
-    async def reference(self, attempt: Attempt) -> Decimal:
-        """Its reference price. Raises QuoteUnavailable or Unavailable."""
-        ...
-
-
 class Recurrences:
     """Sets off what has come up. Several may do so at once: each run is placed once."""
 
@@ -50,7 +42,7 @@ class Recurrences:
         self,
         *,
         book: RecurringOrders,
-        market: References,
+        market: Router,
         queue: MessageQueue,
         publisher: Publishing,
         clock: Clock,

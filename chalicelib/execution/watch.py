@@ -10,7 +10,8 @@ from chalicelib.domain.errors import AttemptFailed, StatementRefused, Unavailabl
 from chalicelib.domain.event import Publishing
 from chalicelib.domain.message import Message, MessageQueue
 from chalicelib.domain.order import Terms
-from chalicelib.execution.recurring import Recurrences, References
+from chalicelib.execution.recurring import Recurrences
+from chalicelib.routing.router import Router
 from chalicelib.telemetry import Telemetry
 from chalicelib.venues.base import Attempt
 
@@ -56,7 +57,7 @@ class Watcher:
         *,
         book: RestingOrders,
         marked: Marked,
-        market: References,
+        market: Router,
         recurring: Recurrences,
         queue: MessageQueue,
         publisher: Publishing,

@@ -93,8 +93,7 @@ def cancel(request: Request, order_id: str) -> Reply:
         known = _uuid(order_id, "orderId", Fault.INVALID_ORDER_ID)
         found = await parts.changes.cancel(caller, known, PUBLISH_SECONDS)
         now = found.outcome == Cancelling.CANCELLED
-        status = "cancelled" if now else "cancel_requested"
-        return as_json(200 if now else 202, {"orderId": order_id, "status": status})
+        return as_json(200 if now else 202, {"orderId": order_id, "status": found.told})
 
     return served(request, work)
 
@@ -124,7 +123,7 @@ def amend(request: Request, order_id: str) -> Reply:
     async def work(parts: Engine, caller: Caller) -> Reply:
         known = _uuid(order_id, "orderId", Fault.INVALID_ORDER_ID)
         if_match = request.headers.get("if-match")
-        _, seq = await parts.changes.amend(caller, known, body_of(request), if_match, PUBLISH_SECONDS)
+        seq = await parts.changes.amend(caller, known, body_of(request), if_match, PUBLISH_SECONDS)
         return as_json(200, {"orderId": order_id, "status": Status.OPEN, "seq": seq})
 
     return served(request, work)

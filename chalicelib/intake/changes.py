@@ -23,7 +23,6 @@ from chalicelib.intake.triggers import Triggers
 from chalicelib.intake.validation import BODY_LIMIT, client_bound
 from chalicelib.telemetry import Telemetry
 
-CANCEL_REQUESTED = "cancel_requested"
 MIN_AMOUNT_OUT = "minAmountOut"
 # Prices and moments.
 AMENDABLE = {Kind.PRICE, Kind.MOMENT}
@@ -118,15 +117,12 @@ class Changes:
         for order in orders:
             found = await self._cancel(caller, order.order_id)
             # One that is gone by now had ended.
-            requested = found is not None and found.outcome == Cancelling.REQUESTED
-            became.append((order.order_id, CANCEL_REQUESTED if requested else found.status if found else order.status))
+            became.append((order.order_id, found.told if found else order.status))
         await self._publisher.drain(seconds)
         return became
 
-    async def amend(
-        self, caller: Caller, order_id: UUID, body: bytes, if_match: str | None, seconds: float
-    ) -> tuple[Terms, int]:
-        """Change prices, bound or expiry of an open order; returns its terms and seq as they are now.
+    async def amend(self, caller: Caller, order_id: UUID, body: bytes, if_match: str | None, seconds: float) -> int:
+        """Change prices, bound or expiry of an open order; returns its seq as it is now.
 
         Raises NotFound; Conflict where it is not open or not as the client saw it; ClientError.
         """
@@ -146,7 +142,7 @@ class Changes:
             raise Conflict(Fault.CHANGED, f"the order is not at seq {seq} any more: read it again")
         self._publisher.notify([order_id])
         await self._publisher.drain(seconds)
-        return terms, now_at
+        return now_at
 
     def _amended(self, terms: Terms, fields: dict[str, object]) -> tuple[Terms, dict[str, str]]:
         """The terms with other values for the fields of a body, and those values."""

@@ -1,27 +1,17 @@
 """Whether the market is where a new order would fire already."""
 
-from decimal import Decimal
-from typing import Protocol
-
 from chalicelib.domain.clock import Clock, Entropy, uuid7
 from chalicelib.domain.errors import AttemptFailed, ClientError, Fault
 from chalicelib.domain.order import Terms
 from chalicelib.domain.order_types import TYPES
+from chalicelib.routing.router import Router
 from chalicelib.venues.base import Attempt
-
-
-class References(Protocol):
-    """What the market says of a pair."""
-
-    async def reference(self, attempt: Attempt) -> Decimal:
-        """Its reference price. Raises QuoteUnavailable or Unavailable."""
-        ...
 
 
 class Triggers:
     """Refuses orders that must not be past their trigger when they are placed."""
 
-    def __init__(self, *, market: References, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, *, market: Router, clock: Clock, entropy: Entropy) -> None:
         self._market = market
         self._clock = clock
         self._entropy = entropy
